@@ -1,0 +1,21 @@
+//! What every machine stands on: time, randomness, wake-ups, backoff, the outbox, addresses and ids.
+//!
+//! Nothing in here knows a protocol.
+
+mod addr;
+mod backoff;
+mod cx;
+mod ids;
+mod outbox;
+mod rng;
+mod time;
+mod wake;
+
+pub use addr::{Host, HostError, Prefix, Scope};
+pub use backoff::Backoff;
+pub use cx::Cx;
+pub use ids::{DeviceId, Incarnation, InfoHash, MeetingId, MemberId, NodeId};
+pub use outbox::{Outbox, SocketId, SocketInfo, Transmit};
+pub use rng::Rng;
+pub use time::{Time, UnixTime};
+pub use wake::Wake;
