@@ -1,1 +1,4 @@
-//! To come.
+//! Bytes ↔ types, and nothing else: no state, no time, no policy.
+
+pub mod bencode;
+pub mod krpc;
