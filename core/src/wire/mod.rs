@@ -1,4 +1,6 @@
 //! Bytes ↔ types, and nothing else: no state, no time, no policy.
 
 pub mod bencode;
+pub mod demux;
 pub mod krpc;
+pub mod stun;
