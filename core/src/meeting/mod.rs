@@ -1,8 +1,11 @@
 //! Everything that makes the machines into "type a code and you are in".
 
+mod base64;
 mod code;
+mod keys;
 
 pub use code::{Code, CodeError, Master};
+pub use keys::{Epoch, EpochKeys, Keys, PairTag, Ufrag};
 
 /// The longest name of a member, in bytes of UTF-8; longer ones are cut at a character boundary.
 pub const MAX_NAME: usize = 48;
