@@ -6,3 +6,26 @@
 /// Datagrams that may wait in a node's outbox. A meeting of 50 that starts at once sends bursts of a few hundred;
 /// beyond that a shell that does not drain is broken, and dropping is what the network would do.
 pub const OUTBOX: usize = 4_096;
+
+// peer: what one link may hold. All of it together is some 100 kB while idle and 1.5 MB at most.
+
+/// Sockets that a link uses: two address families, and room for a machine with a few addresses bound one by one.
+pub const LINK_SOCKETS: usize = 8;
+
+/// Addresses of the other end that a link is told of. A record holds ten, and a knock may show one or two more.
+pub const LINK_REMOTES: usize = 12;
+
+/// Addresses of the other end altogether, with those that showed themselves as the source of a proven check. A NAT that
+/// changes its mapping adds one each time; after so many changes a new link is due.
+pub const LINK_SOURCES: usize = 32;
+
+/// Fresh checks on a hint of life, over the life of a link: str0m remembers every candidate it ever had.
+pub const LINK_KICKS: u16 = 96;
+
+/// Bytes a channel of a link accepts and has not seen acknowledged: control, log, bulk. Enough for a round trip of
+/// 100 ms at 20 Mbit/s; a frame waits behind everything accepted before it, so more would make chat wait for files.
+pub const LINK_SEND_BUFFER: [usize; 3] = [64 * 1024, 64 * 1024, 256 * 1024];
+
+/// Bytes received that the composer has not taken from a link. Beyond it datagrams are dropped, as a full socket buffer
+/// would, and SCTP slows the sender down. SCTP itself holds up to 1 MiB more.
+pub const LINK_BACKLOG: usize = 512 * 1024;
