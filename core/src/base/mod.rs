@@ -8,6 +8,8 @@ mod cx;
 mod ids;
 mod outbox;
 mod rng;
+#[cfg(feature = "rtc")]
+mod signer;
 mod time;
 mod wake;
 
@@ -17,5 +19,7 @@ pub use cx::Cx;
 pub use ids::{DeviceId, Incarnation, InfoHash, MeetingId, MemberId, NodeId};
 pub use outbox::{Outbox, SocketId, SocketInfo, Transmit};
 pub use rng::Rng;
+#[cfg(feature = "rtc")]
+pub use signer::{Signature, Signer, verify};
 pub use time::{Time, UnixTime};
 pub use wake::Wake;

@@ -2,10 +2,14 @@
 
 mod base64;
 mod code;
+mod identity;
 mod keys;
+mod record;
 
 pub use code::{Code, CodeError, Master};
+pub use identity::{Certificate, Keyring};
 pub use keys::{Epoch, EpochKeys, Keys, PairTag, Ufrag};
+pub use record::{Candidate, CandidateKind, Details, Record, RecordError};
 
 /// The longest name of a member, in bytes of UTF-8; longer ones are cut at a character boundary.
 pub const MAX_NAME: usize = 48;

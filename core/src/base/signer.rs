@@ -1,0 +1,86 @@
+use std::fmt;
+
+use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
+
+/// An Ed25519 signature (RFC 8032).
+pub type Signature = [u8; 64];
+
+/// An Ed25519 secret key that signs statements, each in a domain of its own.
+#[derive(Clone)]
+pub struct Signer(SigningKey);
+
+impl Signer {
+    /// The key of the given 32-byte secret.
+    pub fn new(secret: [u8; 32]) -> Self {
+        Self(SigningKey::from_bytes(&secret))
+    }
+
+    /// The public key, which is the signer's id.
+    pub fn public(&self) -> [u8; 32] {
+        self.0.verifying_key().to_bytes()
+    }
+
+    /// Signs `statement` in `domain`. A domain is a fixed text without a zero byte that no other kind of statement
+    /// uses, so that a signature of one kind is never taken for one of another.
+    pub fn sign(&self, domain: &str, statement: &[u8]) -> Signature {
+        self.0.sign(&in_domain(domain, statement)).to_bytes()
+    }
+}
+
+/// Whether `signature` is one by `public` of `statement` in `domain`, as [`Signer::sign`] makes it.
+///
+/// Strict: keys and signatures that only some verifiers would accept (of small order, not canonical) are refused, so
+/// that all members agree.
+pub fn verify(public: &[u8; 32], domain: &str, statement: &[u8], signature: &Signature) -> bool {
+    VerifyingKey::from_bytes(public).is_ok_and(|key| {
+        key.verify_strict(&in_domain(domain, statement), &ed25519_dalek::Signature::from_bytes(signature))
+            .is_ok()
+    })
+}
+
+fn in_domain(domain: &str, statement: &[u8]) -> Vec<u8> {
+    [domain.as_bytes(), &[0], statement].concat()
+}
+
+/// Secrets stay out of logs.
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signer(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8032 §7.1, test 1: the public key of a secret.
+    #[test]
+    fn rfc_8032_public_key() {
+        let hex = |text: &str| text.parse::<crate::base::DeviceId>().unwrap().0;
+        let signer = Signer::new(hex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"));
+        assert_eq!(signer.public(), hex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"));
+    }
+
+    #[test]
+    fn a_signature_holds_for_one_key_domain_and_statement() {
+        let signer = Signer::new([1; 32]);
+        let signature = signer.sign("a", b"b");
+        assert!(verify(&signer.public(), "a", b"b", &signature));
+        assert!(!verify(&Signer::new([2; 32]).public(), "a", b"b", &signature));
+        assert!(!verify(&signer.public(), "b", b"b", &signature));
+        assert!(!verify(&signer.public(), "a", b"a", &signature));
+        let mut altered = signature;
+        altered[63] ^= 0x10;
+        assert!(!verify(&signer.public(), "a", b"b", &altered));
+    }
+
+    /// The neutral element as a key, with a signature that lax verifiers accept for every statement.
+    #[test]
+    fn a_key_of_small_order_signs_nothing() {
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        let mut signature = [0; 64];
+        signature[0] = 1;
+        assert!(!verify(&neutral, "a", b"anything", &signature));
+    }
+}
