@@ -29,3 +29,12 @@ pub const LINK_SEND_BUFFER: [usize; 3] = [64 * 1024, 64 * 1024, 256 * 1024];
 /// Bytes received that the composer has not taken from a link. Beyond it datagrams are dropped, as a full socket buffer
 /// would, and SCTP slows the sender down. SCTP itself holds up to 1 MiB more.
 pub const LINK_BACKLOG: usize = 512 * 1024;
+
+// meeting
+
+/// Transaction ids of knocks answered that a node remembers, to tell replays. Members who are alone knock every half
+/// second at first; this is an hour of a busy meeting. Who knows the code can push it out, and gains a sealed record.
+pub const KNOCKS_SEEN: usize = 2_048;
+
+/// Answers to knocks kept for retransmissions, of 600 bytes each. A retransmission comes within seconds.
+pub const KNOCK_ANSWERS: usize = 128;

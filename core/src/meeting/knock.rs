@@ -326,10 +326,14 @@ mod tests {
         (1..=limits::KNOCK_ANSWERS).for_each(|n| replays.insert(from, id(n), vec![0]));
         assert_eq!(replays.check(from, id(0)), Seen::Replay);
         assert_eq!(replays.check(from, id(1)), Seen::Again(&[0]));
-        (limits::KNOCK_ANSWERS + 1..3 * limits::KNOCKS_SEEN).for_each(|n| replays.insert(from, id(n), vec![0]));
+        (limits::KNOCK_ANSWERS + 1..3 * limits::KNOCKS_SEEN)
+            .for_each(|n| replays.insert(from, id(n), vec![0]));
         assert_eq!(replays.answered.len(), limits::KNOCKS_SEEN);
         assert_eq!(replays.order.len(), limits::KNOCKS_SEEN);
         assert_eq!(replays.kept.len(), limits::KNOCK_ANSWERS);
-        assert_eq!(replays.answered.values().filter(|seen| !seen.answer.is_empty()).count(), replays.kept.len());
+        assert_eq!(
+            replays.answered.values().filter(|seen| !seen.answer.is_empty()).count(),
+            replays.kept.len()
+        );
     }
 }

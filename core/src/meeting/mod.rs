@@ -4,6 +4,7 @@ mod base64;
 mod code;
 mod identity;
 mod keys;
+pub mod knock;
 mod record;
 
 pub use code::{Code, CodeError, Master};
