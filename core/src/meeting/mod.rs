@@ -6,11 +6,13 @@ mod identity;
 mod keys;
 pub mod knock;
 mod record;
+mod words;
 
 pub use code::{Code, CodeError, Master};
 pub use identity::{Certificate, Keyring};
 pub use keys::{Epoch, EpochKeys, Keys, PairTag, Ufrag};
 pub use record::{Candidate, CandidateKind, Details, Record, RecordError};
+pub use words::{Strength, words_starting};
 
 /// The longest name of a member, in bytes of UTF-8; longer ones are cut at a character boundary.
 pub const MAX_NAME: usize = 48;
