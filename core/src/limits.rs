@@ -38,3 +38,34 @@ pub const KNOCKS_SEEN: usize = 2_048;
 
 /// Answers to knocks kept for retransmissions, of 600 bytes each. A retransmission comes within seconds.
 pub const KNOCK_ANSWERS: usize = 128;
+
+/// Addresses that one meeting remembers having heard of. A meeting of 50 with a day of restarts behind it leaves about
+/// as many; the longest quiet is forgotten first.
+pub const DOORS: usize = 256;
+
+/// Devices known in one meeting: ten times the largest meeting that a full mesh carries, so that a member who makes up
+/// devices cannot fill memory.
+pub const ROSTER: usize = 512;
+
+// node
+
+/// Events and requests that may wait for the shell. While more wait, datagrams are dropped unread and counted: a network
+/// would drop them too, and their senders repeat what matters.
+pub const EVENTS: usize = 4_096;
+
+/// Links that are being formed at once on this node's own initiative; more only when the other end already tries.
+/// At about ten checks a second for each address pair this keeps a forming node within 200 packets a second.
+pub const FORMING: usize = 8;
+
+/// Links in all: every other member of the largest meeting that a full mesh carries, with room for a second.
+pub const LINKS: usize = 256;
+
+/// Frames of the log channel kept for a link whose HELLO has not arrived yet: the two channels are not ordered among
+/// each other, so under loss the log can overtake the HELLO by a round trip or two.
+pub const EARLY_FRAMES: usize = 32;
+
+/// Meetings joined at once.
+pub const MEETINGS: usize = 64;
+
+/// Addresses at which we met ourselves: one for each public address and each loop of the network.
+pub const OWN_ADDRESSES: usize = 16;

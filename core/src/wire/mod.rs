@@ -2,5 +2,7 @@
 
 pub mod bencode;
 pub mod demux;
+#[cfg(feature = "rtc")]
+pub mod frame;
 pub mod krpc;
 pub mod stun;

@@ -1,0 +1,500 @@
+//! When to ask the DHT who is there, and whom of those it names to knock: the schedule and the budgets.
+//!
+//! The DHT says anything to anyone, so what it names are rumours. Everything sent on their strength is bounded here:
+//! a forged answer must not turn members into a weapon.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::base::{Cx, InfoHash, Prefix, Scope, Time, Wake};
+use crate::limits;
+use crate::wire::stun::TransactionId;
+
+/// Asking the DHT: twice a second in the first minute of being alone.
+const POLL_FORMING: Duration = Duration::from_millis(500);
+/// Every 2 s after that, and whenever this node is the entry point of a settled meeting.
+const POLL_STEADY: Duration = Duration::from_secs(2);
+/// Every 10 s once alone for ten minutes.
+const POLL_PATIENT: Duration = Duration::from_secs(10);
+const FORMING: Duration = Duration::from_secs(60);
+const STEADY: Duration = Duration::from_secs(600);
+
+/// When an address is asked, counted from the first knock: four tries, then it is left alone.
+const TRIES: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(500), Duration::from_millis(1_500), Duration::from_millis(3_500)];
+/// How long an address that did not answer is left alone.
+const COOLING: Duration = Duration::from_secs(120);
+/// The least time between two knocks into one network (/24, /64): two a second.
+const PREFIX_GAP: Duration = Duration::from_millis(500);
+/// New addresses taken from one answer of a DHT node or one member's gossip.
+pub(super) const MAX_NEW_PER_ROUND: usize = 16;
+/// Unanswered addresses at once; each that answers gives its place back, and one place comes back every
+/// [`ALLOWANCE_REFILL`]. With four knocks of about 560 bytes each, forged answers draw at most 108 kB from a member at
+/// once, and 560 bytes a second from then on.
+pub(super) const ALLOWANCE: u32 = 48;
+const ALLOWANCE_REFILL: Duration = Duration::from_secs(4);
+
+/// What the composer is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Keep us announced under a topic, starting now.
+    Announce(InfoHash),
+    /// No longer.
+    Forget(InfoHash),
+    /// Ask one DHT node of those that store the topic.
+    Poll(InfoHash),
+    /// Knock at an address: the `attempt`-th time, from 0; all attempts are one transaction.
+    Knock {
+        /// Where.
+        to: SocketAddr,
+        /// Which transaction.
+        transaction: TransactionId,
+        /// Which try.
+        attempt: usize,
+    },
+}
+
+/// Who named an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A DHT node at this address.
+    Dht(IpAddr),
+    /// A member, over a link.
+    Member,
+}
+
+/// What was thrown away, and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Addresses nobody may be sent to on hearsay: ports below 1024, out of the teller's scope, unusable.
+    pub refused: u64,
+    /// Addresses beyond the budget of a round or the allowance.
+    pub over_budget: u64,
+}
+
+/// The rendezvous of one meeting.
+#[derive(Debug)]
+pub struct Rendezvous {
+    topics: Vec<InfoHash>,
+    mode: Mode,
+    next_poll: Time,
+    turn: usize,
+    doors: BTreeMap<SocketAddr, Door>,
+    networks: BTreeMap<Prefix, Time>,
+    allowance: u32,
+    refilled: Time,
+    actions: VecDeque<Action>,
+    counters: Counters,
+}
+
+/// How eagerly the DHT is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Nobody is connected, since then.
+    Alone(Time),
+    /// This node asks for the whole meeting.
+    EntryPoint,
+    /// Another member asks.
+    Quiet,
+}
+
+/// An address that was named to us.
+#[derive(Clone, Copy, Debug)]
+struct Door {
+    transaction: TransactionId,
+    first: Time,
+    /// How many knocks have been sent.
+    sent: usize,
+    /// When the next is due; `None` once it answered or all were sent.
+    due: Option<Time>,
+    answered: bool,
+}
+
+impl Rendezvous {
+    /// A rendezvous that begins now, alone.
+    pub fn new(cx: &Cx<'_>) -> Self {
+        Self {
+            topics: Vec::new(),
+            mode: Mode::Alone(cx.now),
+            next_poll: cx.now,
+            turn: 0,
+            doors: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            allowance: ALLOWANCE,
+            refilled: cx.now,
+            actions: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Sets the topics of the epochs that count now.
+    pub fn set_topics(&mut self, topics: Vec<InfoHash>) {
+        let gone = self.topics.iter().filter(|old| !topics.contains(old)).map(|&t| Action::Forget(t));
+        let new = topics.iter().filter(|new| !self.topics.contains(new)).map(|&t| Action::Announce(t));
+        self.actions.extend(gone.chain(new));
+        self.topics = topics;
+    }
+
+    /// Says how many members are connected, and whether this node is the one that asks for all of them.
+    pub fn set_company(&mut self, cx: &Cx<'_>, connected: usize, entry_point: bool) {
+        let mode = match (connected, self.mode) {
+            (0, Mode::Alone(since)) => Mode::Alone(since),
+            (0, _) => Mode::Alone(cx.now),
+            _ if entry_point => Mode::EntryPoint,
+            _ => Mode::Quiet,
+        };
+        if mode != self.mode {
+            self.mode = mode;
+            self.next_poll = cx.now + self.poll_interval(cx.now).unwrap_or_default();
+        }
+    }
+
+    /// Since when nobody has been connected, if so.
+    pub fn alone_since(&self) -> Option<Time> {
+        match self.mode {
+            Mode::Alone(since) => Some(since),
+            _ => None,
+        }
+    }
+
+    /// Whether this node asks the DHT for all of a settled meeting.
+    pub fn is_entry_point(&self) -> bool {
+        self.mode == Mode::EntryPoint
+    }
+
+    /// Asks the DHT at once, for instance because the network changed.
+    pub fn hurry(&mut self, cx: &Cx<'_>) {
+        self.next_poll = cx.now;
+        self.doors.retain(|_, door| door.due.is_some());
+    }
+
+    /// Takes in addresses that somebody named, and gives back those that are new and will be knocked.
+    pub fn rumour(&mut self, cx: &mut Cx<'_>, source: Source, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+        self.refill(cx.now);
+        let mut taken = Vec::new();
+        for &address in addresses {
+            if self.doors.get(&address).is_some_and(|door| !door.is_cold(cx.now)) {
+                continue;
+            }
+            if !may_be_knocked(address, source) {
+                self.counters.refused += 1;
+                continue;
+            }
+            let over = taken.len() >= MAX_NEW_PER_ROUND || self.allowance == 0 || !self.make_room(cx.now);
+            if over {
+                self.counters.over_budget += 1;
+                continue;
+            }
+            self.allowance -= 1;
+            let door = Door {
+                transaction: TransactionId::random(cx.rng),
+                first: cx.now,
+                sent: 0,
+                due: Some(cx.now),
+                answered: false,
+            };
+            self.doors.insert(address, door);
+            taken.push(address);
+        }
+        self.knock_due(cx.now);
+        taken
+    }
+
+    /// Knocks at an address that has just proved to know the code; no budget is needed.
+    pub fn knock_member(&mut self, cx: &mut Cx<'_>, address: SocketAddr) {
+        if self.doors.get(&address).is_some_and(|door| door.due.is_some()) || !self.make_room(cx.now) {
+            return;
+        }
+        let transaction = TransactionId::random(cx.rng);
+        self.doors.insert(
+            address,
+            Door { transaction, first: cx.now, sent: 0, due: Some(cx.now), answered: false },
+        );
+        self.knock_due(cx.now);
+    }
+
+    /// Whether a knock of this transaction is out to that address.
+    pub fn expects(&self, from: SocketAddr, transaction: TransactionId) -> bool {
+        self.doors.get(&from).is_some_and(|door| door.transaction == transaction && door.sent > 0)
+    }
+
+    /// The address answered, or a member was seen there: no more knocks.
+    pub fn answered(&mut self, from: SocketAddr) {
+        if let Some(door) = self.doors.get_mut(&from)
+            && !door.answered
+        {
+            door.answered = true;
+            door.due = None;
+            self.allowance = (self.allowance + 1).min(ALLOWANCE);
+        }
+    }
+
+    /// How many addresses are being knocked.
+    pub fn knocking(&self) -> usize {
+        self.doors.values().filter(|door| door.due.is_some()).count()
+    }
+
+    /// What was thrown away.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Does what is due.
+    pub fn on_wake(&mut self, cx: &mut Cx<'_>) {
+        self.knock_due(cx.now);
+        if self.next_poll > cx.now {
+            return;
+        }
+        if let Some(interval) = self.poll_interval(cx.now) {
+            self.next_poll = cx.now + interval;
+            if !self.topics.is_empty() {
+                self.turn = (self.turn + 1) % self.topics.len();
+                self.actions.push_back(Action::Poll(self.topics[self.turn]));
+            }
+        }
+    }
+
+    /// When something is due next.
+    pub fn next_wake(&self) -> Option<Wake> {
+        let poll = (self.mode != Mode::Quiet).then(|| Wake::new(self.next_poll, "rendezvous.poll"));
+        let knock = self.doors.values().filter_map(|door| door.due).min();
+        Wake::earliest(poll, knock.map(|at| Wake::new(at, "rendezvous.knock")))
+    }
+
+    /// What to do next.
+    pub fn pop_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    fn poll_interval(&self, now: Time) -> Option<Duration> {
+        match self.mode {
+            Mode::Alone(since) if now - since < FORMING => Some(POLL_FORMING),
+            Mode::Alone(since) if now - since >= STEADY => Some(POLL_PATIENT),
+            Mode::Alone(_) | Mode::EntryPoint => Some(POLL_STEADY),
+            Mode::Quiet => None,
+        }
+    }
+
+    fn knock_due(&mut self, now: Time) {
+        for (&to, door) in &mut self.doors {
+            if door.due.is_none_or(|due| due > now) {
+                continue;
+            }
+            if !Scope::of(to.ip()).is_local() {
+                let prefix = Prefix::of(to.ip());
+                let free = self.networks.get(&prefix).map_or(now, |&last| last + PREFIX_GAP);
+                if free > now {
+                    door.due = Some(free);
+                    continue;
+                }
+                self.networks.insert(prefix, now);
+            }
+            let attempt = door.sent;
+            self.actions.push_back(Action::Knock { to, transaction: door.transaction, attempt });
+            door.sent += 1;
+            door.due = TRIES.get(door.sent).map(|&after| (door.first + after).max(now + PREFIX_GAP));
+        }
+        self.networks.retain(|_, &mut last| last + PREFIX_GAP > now);
+    }
+
+    fn refill(&mut self, now: Time) {
+        let periods = (now - self.refilled).as_micros() / ALLOWANCE_REFILL.as_micros();
+        let periods = u32::try_from(periods).unwrap_or(u32::MAX);
+        self.refilled += ALLOWANCE_REFILL.saturating_mul(periods);
+        self.allowance = self.allowance.saturating_add(periods).min(ALLOWANCE);
+    }
+
+    /// Drops the door that has been quiet the longest if there are too many.
+    fn make_room(&mut self, now: Time) -> bool {
+        if self.doors.len() < limits::DOORS {
+            return true;
+        }
+        self.doors.retain(|_, door| !door.is_cold(now));
+        let oldest =
+            self.doors.iter().filter(|(_, door)| door.due.is_none()).min_by_key(|(_, door)| door.first);
+        if let Some((&address, _)) = oldest
+            && self.doors.len() >= limits::DOORS
+        {
+            self.doors.remove(&address);
+        }
+        self.doors.len() < limits::DOORS
+    }
+}
+
+impl Door {
+    /// Whether enough time has passed to try it anew.
+    fn is_cold(&self, now: Time) -> bool {
+        self.due.is_none() && now - self.first >= COOLING
+    }
+}
+
+/// A DHT node may name addresses of its own scope or wider: one on the internet has no business naming our neighbours.
+fn may_be_knocked(address: SocketAddr, source: Source) -> bool {
+    let scope = Scope::of(address.ip());
+    let told_from = match source {
+        Source::Dht(ip) => Scope::of(ip),
+        Source::Member => Scope::Link,
+    };
+    address.port() >= 1024 && scope != Scope::Unusable && scope >= told_from
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Outbox, Rng, UnixTime};
+
+    struct Bench {
+        now: Time,
+        rng: Rng,
+        out: Outbox,
+        rendezvous: Rendezvous,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let (mut rng, mut out) = (Rng::new([3; 32]), Outbox::default());
+            let cx = Cx { now: Time::ZERO, unix: UnixTime::default(), rng: &mut rng, out: &mut out };
+            let mut rendezvous = Rendezvous::new(&cx);
+            rendezvous.set_topics(vec![InfoHash([1; 20])]);
+            assert_eq!(rendezvous.pop_action(), Some(Action::Announce(InfoHash([1; 20]))));
+            Self { now: Time::ZERO, rng, out, rendezvous }
+        }
+
+        fn with<T>(&mut self, what: impl FnOnce(&mut Rendezvous, &mut Cx<'_>) -> T) -> T {
+            let mut cx =
+                Cx { now: self.now, unix: UnixTime::default(), rng: &mut self.rng, out: &mut self.out };
+            what(&mut self.rendezvous, &mut cx)
+        }
+
+        /// Lets time pass, and gives back what was done when.
+        fn run(&mut self, span: Duration) -> Vec<(Time, Action)> {
+            let end = self.now + span;
+            let mut done = Vec::new();
+            loop {
+                self.with(|r, cx| r.on_wake(cx));
+                while let Some(action) = self.rendezvous.pop_action() {
+                    done.push((self.now, action));
+                }
+                let next = self.rendezvous.next_wake().map_or(end, |wake| wake.at);
+                assert!(next > self.now, "a hot loop");
+                if next >= end {
+                    self.now = end;
+                    return done;
+                }
+                self.now = next;
+            }
+        }
+    }
+
+    fn count(done: &[(Time, Action)], what: impl Fn(&Action) -> bool) -> usize {
+        done.iter().filter(|(_, action)| what(action)).count()
+    }
+
+    fn is_poll(action: &Action) -> bool {
+        matches!(action, Action::Poll(_))
+    }
+
+    fn is_knock(action: &Action) -> bool {
+        matches!(action, Action::Knock { .. })
+    }
+
+    fn victims(n: usize) -> Vec<SocketAddr> {
+        (0..n).map(|i| SocketAddr::from(([198, 18, i as u8, 1], 4_000 + i as u16))).collect()
+    }
+
+    const STRANGER: Source = Source::Dht(IpAddr::V4(std::net::Ipv4Addr::new(8, 8, 8, 8)));
+
+    #[test]
+    fn asks_often_at_first_and_rarely_later() {
+        let mut bench = Bench::new();
+        assert_eq!(count(&bench.run(Duration::from_secs(60)), is_poll), 120);
+        assert_eq!(count(&bench.run(Duration::from_secs(540)), is_poll), 270);
+        assert_eq!(count(&bench.run(Duration::from_secs(600)), is_poll), 60);
+    }
+
+    #[test]
+    fn in_company_only_the_entry_point_asks() {
+        let mut bench = Bench::new();
+        bench.run(Duration::from_secs(1));
+        bench.with(|r, cx| r.set_company(cx, 3, true));
+        assert_eq!(count(&bench.run(Duration::from_secs(60)), is_poll), 29);
+        bench.with(|r, cx| r.set_company(cx, 3, false));
+        assert_eq!(count(&bench.run(Duration::from_secs(60)), is_poll), 0);
+        bench.with(|r, cx| r.set_company(cx, 0, false));
+        assert!(count(&bench.run(Duration::from_secs(10)), is_poll) >= 19, "alone again");
+    }
+
+    #[test]
+    fn an_address_is_tried_four_times_then_left_alone() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.with(|r, cx| r.rumour(cx, STRANGER, &victims(1))).len(), 1);
+        let done = bench.run(Duration::from_secs(100));
+        assert_eq!(count(&done, is_knock), 4);
+        assert!(bench.with(|r, cx| r.rumour(cx, STRANGER, &victims(1))).is_empty(), "cooling");
+        bench.run(Duration::from_secs(30));
+        assert_eq!(bench.with(|r, cx| r.rumour(cx, STRANGER, &victims(1))).len(), 1, "cold");
+    }
+
+    #[test]
+    fn all_tries_are_one_transaction_and_an_answer_ends_them() {
+        let mut bench = Bench::new();
+        let address = victims(1)[0];
+        bench.with(|r, cx| r.rumour(cx, STRANGER, &[address]));
+        let done = bench.run(Duration::from_secs(1));
+        let ids: Vec<_> = done
+            .iter()
+            .filter_map(|(_, action)| match action {
+                Action::Knock { transaction, .. } => Some(*transaction),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(ids.len(), 2);
+        assert_eq!(ids[0], ids[1]);
+        assert!(bench.rendezvous.expects(address, ids[0]));
+        assert!(!bench.rendezvous.expects(victims(2)[1], ids[0]), "answers come from where was asked");
+        bench.rendezvous.answered(address);
+        assert_eq!(count(&bench.run(Duration::from_secs(10)), is_knock), 0);
+    }
+
+    #[test]
+    fn forged_answers_draw_no_more_than_the_budget() {
+        let mut bench = Bench::new();
+        let mut knocks = 0;
+        for round in 0..600_u32 {
+            let fresh: Vec<SocketAddr> = (0..100)
+                .map(|i| SocketAddr::from(((0xc612_0000_u32 + round * 128 + i).to_be_bytes(), 5_000)))
+                .collect();
+            let taken = bench.with(|r, cx| r.rumour(cx, STRANGER, &fresh));
+            assert!(taken.len() <= MAX_NEW_PER_ROUND);
+            knocks += count(&bench.run(Duration::from_millis(500)), is_knock);
+        }
+        // Five minutes: the allowance, and what came back of it, four knocks each.
+        assert!(knocks <= 4 * (ALLOWANCE as usize + 300 / 4), "{knocks}");
+        assert!(knocks >= 4 * ALLOWANCE as usize, "the allowance is used: {knocks}");
+        assert!(bench.rendezvous.doors.len() <= limits::DOORS);
+        assert!(bench.rendezvous.counters().over_budget > 10_000);
+    }
+
+    #[test]
+    fn one_network_gets_two_knocks_a_second() {
+        let mut bench = Bench::new();
+        let victims: Vec<SocketAddr> = (0..16).map(|i| SocketAddr::from(([198, 18, 0, i], 4_000))).collect();
+        bench.with(|r, cx| r.rumour(cx, STRANGER, &victims));
+        let done = bench.run(Duration::from_secs(5));
+        assert!((9..=10).contains(&count(&done, is_knock)), "{done:?}");
+        let done = bench.run(Duration::from_secs(60));
+        assert!(count(&done, is_knock) <= 64 - 9, "no address more than four times");
+    }
+
+    #[test]
+    fn nobody_is_sent_to_where_the_teller_has_no_business() {
+        let mut bench = Bench::new();
+        let refused = ["127.0.0.1:5000", "192.168.1.1:5000", "224.0.0.1:5000", "198.18.0.1:53"]
+            .map(|a| a.parse().unwrap());
+        assert!(bench.with(|r, cx| r.rumour(cx, STRANGER, &refused)).is_empty());
+        assert_eq!(bench.rendezvous.counters().refused, 4);
+        let neighbour = Source::Dht([127, 0, 0, 1].into());
+        assert_eq!(bench.with(|r, cx| r.rumour(cx, neighbour, &refused[..2])).len(), 2);
+    }
+}
