@@ -7,6 +7,16 @@
 /// beyond that a shell that does not drain is broken, and dropping is what the network would do.
 pub const OUTBOX: usize = 4_096;
 
+// stun
+
+/// Outcomes that a STUN client may owe or hold: transactions and rounds under way, and events not yet taken. Eight rounds
+/// of sixteen servers; a probe for which there is no room asks fewer.
+pub const STUN_OUTCOMES: usize = 128;
+
+/// STUN servers of which health and round-trip time are remembered. Nobody configures more than a handful; redirections
+/// can add some.
+pub const STUN_SERVERS: usize = 32;
+
 // peer: what one link may hold. All of it together is some 100 kB while idle and 1.5 MB at most.
 
 /// Sockets that a link uses: two address families, and room for a machine with a few addresses bound one by one.

@@ -77,6 +77,10 @@ macro_rules! types {
 types! {
     /// The sender's view of our address, in clear (RFC 8489 §14.1).
     MAPPED_ADDRESS = 0x0001, "MAPPED-ADDRESS";
+    /// Where an old server answers from (RFC 3489 §11.2.3).
+    SOURCE_ADDRESS = 0x0004, "SOURCE-ADDRESS";
+    /// Where else an old server could answer from (RFC 3489 §11.2.2).
+    CHANGED_ADDRESS = 0x0005, "CHANGED-ADDRESS";
     /// Whose credentials the message uses (RFC 8489 §14.3).
     USERNAME = 0x0006, "USERNAME";
     /// HMAC-SHA1 over what precedes it (RFC 8489 §14.5).
