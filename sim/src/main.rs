@@ -1,2 +1,3 @@
-//! Placeholder.
+//! Runs scenarios of the simulator.
+
 fn main() {}

@@ -1,0 +1,15 @@
+//! What moves the world: virtual time, one totally ordered event queue, addressed randomness, and the trace.
+
+mod draw;
+mod host;
+mod queue;
+mod slab;
+mod trace;
+mod world;
+
+pub use draw::{Chance, Draws, Subject};
+pub use host::{Host, HostCx, HostId};
+pub use queue::EventQueue;
+pub use slab::Slab;
+pub use trace::{Fate, Kind, Record, Trace, TraceHash};
+pub use world::{Counts, HostCounts, Violation, World};

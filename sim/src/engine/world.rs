@@ -1,0 +1,534 @@
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use folkmoot_core::base::{Time, UnixTime, Wake};
+
+use super::host::Sending;
+use super::{Draws, EventQueue, Fate, Host, HostCx, HostId, Kind, Record, Slab, Trace};
+use crate::net::{
+    BoxId, BoxRules, DropReason, LinkRules, Network, Next, Passage, RealmId, Verdict, packet_size,
+};
+
+/// Hosts, the network between them, and virtual time. Everything that happens in it is a function of the seed.
+pub struct World {
+    now: Time,
+    epoch: UnixTime,
+    draws: Draws,
+    queue: EventQueue<Happening>,
+    packets: Slab<Packet>,
+    seats: Vec<Seat>,
+    network: Network,
+    severed: BTreeSet<(HostId, HostId)>,
+    trace: Trace,
+    counts: Counts,
+    violations: Vec<Violation>,
+}
+
+/// A program, or the world itself, broke its contract.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// When.
+    pub at: Time,
+    /// Which host's program; `None` is the world.
+    pub host: Option<HostId>,
+    /// What it did.
+    pub what: String,
+}
+
+/// Packets so far. At any time `sent + duplicated = delivered + dropped + in flight`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Sent by hosts.
+    pub sent: u64,
+    /// Made twice by links.
+    pub duplicated: u64,
+    /// Delivered to hosts.
+    pub delivered: u64,
+    /// Dropped, by [`DropReason::ALL`].
+    pub dropped: [u64; DropReason::ALL.len()],
+    /// Events handled: packets at hops, and wakes.
+    pub events: u64,
+}
+
+/// Traffic of one host so far, in datagrams and bytes of payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostCounts {
+    /// Datagrams sent, by [`Kind::ALL`].
+    pub sent: [u64; Kind::ALL.len()],
+    /// Bytes sent.
+    pub sent_bytes: u64,
+    /// Datagrams received.
+    pub received: u64,
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// Calls of [`Host::on_wake`].
+    pub wakes: u64,
+}
+
+/// What the queue holds: small, and copied.
+#[derive(Clone, Copy, Debug)]
+enum Happening {
+    /// A packet came to a realm's router.
+    AtRealm { packet: u32, realm: RealmId },
+    /// A packet came to the outside of a box.
+    AtBox { packet: u32, at: BoxId },
+    /// A packet came to a host.
+    AtHost { packet: u32, host: HostId },
+    /// A program's wake; stale unless its time is still the one the seat remembers.
+    Wake { host: HostId },
+}
+
+#[derive(Clone, Debug)]
+struct Packet {
+    origin: HostId,
+    from: SocketAddr,
+    to: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+struct Seat {
+    name: String,
+    addrs: Vec<IpAddr>,
+    program: Option<Box<dyn Host>>,
+    asleep: bool,
+    wake_at: Option<Time>,
+    counts: HostCounts,
+}
+
+impl World {
+    /// An empty world. The wall clock starts at noon of 2026-01-15 UTC; see [`World::set_epoch`].
+    pub fn new(seed: u64) -> Self {
+        Self::with_trace(seed, Trace::new())
+    }
+
+    /// An empty world that writes to the given trace.
+    pub fn with_trace(seed: u64, trace: Trace) -> Self {
+        Self {
+            now: Time::ZERO,
+            epoch: UnixTime::from_millis(1_768_478_400_000),
+            draws: Draws::new(seed),
+            queue: EventQueue::new(),
+            packets: Slab::new(),
+            seats: Vec::new(),
+            network: Network::new(),
+            severed: BTreeSet::new(),
+            trace,
+            counts: Counts::default(),
+            violations: Vec::new(),
+        }
+    }
+
+    /// Sets what the wall clock showed at virtual time zero.
+    pub fn set_epoch(&mut self, epoch: UnixTime) {
+        self.epoch = epoch;
+    }
+
+    /// Attaches a NAT or firewall to a realm, and gives the realm inside it.
+    pub fn add_box(&mut self, outer: RealmId, rules: BoxRules, link: LinkRules) -> (BoxId, RealmId) {
+        self.network.add_box(outer, rules, link)
+    }
+
+    /// Attaches a machine with one address to a realm. Nothing runs on it until [`World::start`].
+    pub fn add_host(&mut self, name: impl Into<String>, realm: RealmId, link: LinkRules) -> HostId {
+        self.add_multihomed(name, realm, link, 1)
+    }
+
+    /// Attaches a machine with several addresses.
+    pub fn add_multihomed(
+        &mut self,
+        name: impl Into<String>,
+        realm: RealmId,
+        link: LinkRules,
+        addresses: usize,
+    ) -> HostId {
+        let id = HostId(self.seats.len() as u32);
+        let addrs = self.network.add_host(id, realm, link, addresses.max(1));
+        self.seats.push(Seat {
+            name: name.into(),
+            addrs,
+            program: None,
+            asleep: false,
+            wake_at: None,
+            counts: HostCounts::default(),
+        });
+        id
+    }
+
+    /// Starts a program on a machine; one that runs there already is killed first.
+    pub fn start(&mut self, host: HostId, program: impl Host) {
+        self.kill(host);
+        self.seats[host.0 as usize].program = Some(Box::new(program));
+        self.note(host, Fate::Started);
+        self.turn(host, |program, cx| program.start(cx));
+    }
+
+    /// Kills the program of a machine, as SIGKILL or a power cut does: it says goodbye to nobody. What it sent before is
+    /// on its way.
+    pub fn kill(&mut self, host: HostId) {
+        let seat = &mut self.seats[host.0 as usize];
+        (seat.asleep, seat.wake_at) = (false, None);
+        if seat.program.take().is_some() {
+            self.note(host, Fate::Stopped);
+        }
+    }
+
+    /// Closes the lid: the program stands still and hears nothing, while its clock goes on.
+    pub fn suspend(&mut self, host: HostId) {
+        self.seats[host.0 as usize].asleep = true;
+    }
+
+    /// Opens the lid. A wake that was due meanwhile comes at once.
+    pub fn resume(&mut self, host: HostId) {
+        let now = self.now;
+        let seat = &mut self.seats[host.0 as usize];
+        if std::mem::take(&mut seat.asleep)
+            && let Some(at) = &mut seat.wake_at
+            && *at <= now
+        {
+            *at = now;
+            self.queue.push(now, Happening::Wake { host });
+        }
+    }
+
+    /// Lets nothing pass from any of `a` to any of `b` and back.
+    pub fn sever(&mut self, a: &[HostId], b: &[HostId]) {
+        for (a, b) in a.iter().flat_map(|a| b.iter().map(move |b| (*a, *b))) {
+            self.severed.extend([(a, b), (b, a)]);
+        }
+    }
+
+    /// Ends all partitions.
+    pub fn heal(&mut self) {
+        self.severed.clear();
+    }
+
+    /// Handles the next event, and says which host's program was called, if one was. `None` if nothing is pending.
+    pub fn step(&mut self) -> Option<Option<HostId>> {
+        let (at, happening) = self.queue.pop()?;
+        self.now = self.now.max(at);
+        self.counts.events += 1;
+        Some(match happening {
+            Happening::AtRealm { packet, realm } => self.at_realm(packet, realm),
+            Happening::AtBox { packet, at } => self.at_box(packet, at),
+            Happening::AtHost { packet, host } => self.at_host(packet, host),
+            Happening::Wake { host } => self.wake(host, at),
+        })
+    }
+
+    /// When the next event is due.
+    pub fn next_at(&mut self) -> Option<Time> {
+        self.queue.next_at()
+    }
+
+    /// Handles all events up to and including those at `until`, and moves the clock there.
+    pub fn run_until(&mut self, until: Time) {
+        while self.next_at().is_some_and(|at| at <= until) {
+            self.step();
+        }
+        self.now = self.now.max(until);
+    }
+
+    /// As [`World::run_until`], for a length of time.
+    pub fn run_for(&mut self, time: Duration) {
+        self.run_until(self.now + time);
+    }
+
+    /// Moves the clock to `to`, if that is later. Events before it must have been handled.
+    pub fn advance_to(&mut self, to: Time) {
+        debug_assert!(self.queue.next_at().is_none_or(|at| at >= to));
+        self.now = self.now.max(to);
+    }
+
+    /// Calls the program of a host, if it runs, is awake and is an `H`; what it sends is sent.
+    pub fn with<H: Host, R>(
+        &mut self,
+        host: HostId,
+        call: impl FnOnce(&mut H, &mut HostCx<'_>) -> R,
+    ) -> Option<R> {
+        if self.seats[host.0 as usize].asleep {
+            return None;
+        }
+        let mut result = None;
+        self.turn(host, |program, cx| {
+            let program: &mut dyn Any = program;
+            result = program.downcast_mut::<H>().map(|program| call(program, cx));
+        });
+        result
+    }
+
+    /// The program of a host, if it runs and is an `H`.
+    pub fn program<H: Host>(&self, host: HostId) -> Option<&H> {
+        let program: &dyn Any = self.seats[host.0 as usize].program.as_deref()?;
+        program.downcast_ref()
+    }
+
+    /// The moment.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// The wall clock.
+    pub fn unix(&self) -> UnixTime {
+        self.epoch + self.now.saturating_since(Time::ZERO)
+    }
+
+    /// The randomness of this world.
+    pub fn draws(&self) -> Draws {
+        self.draws
+    }
+
+    /// The network, to be asked and changed.
+    pub fn network(&mut self) -> &mut Network {
+        &mut self.network
+    }
+
+    /// Whether two hosts can connect directly, and why.
+    pub fn can_connect(&self, a: HostId, b: HostId) -> Verdict {
+        self.network.can_connect(a, b)
+    }
+
+    /// The addresses of a host, as it sees them.
+    pub fn addrs(&self, host: HostId) -> &[IpAddr] {
+        &self.seats[host.0 as usize].addrs
+    }
+
+    /// The name of a host.
+    pub fn name(&self, host: HostId) -> &str {
+        &self.seats[host.0 as usize].name
+    }
+
+    /// How many hosts there are.
+    pub fn hosts(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// Whether a program runs on a host, asleep or not.
+    pub fn is_up(&self, host: HostId) -> bool {
+        self.seats[host.0 as usize].program.is_some()
+    }
+
+    /// All packets so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The traffic of a host so far, over all its programs.
+    pub fn host_counts(&self, host: HostId) -> HostCounts {
+        self.seats[host.0 as usize].counts
+    }
+
+    /// What happened so far.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// Who broke the contract so far.
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// Whether every packet is accounted for: sent or duplicated, and now delivered, dropped or in flight.
+    pub fn is_conserved(&self) -> bool {
+        let dropped: u64 = self.counts.dropped.iter().sum();
+        self.counts.sent + self.counts.duplicated
+            == self.counts.delivered + dropped + self.packets.len() as u64
+    }
+
+    /// One call of a program, and what follows from it.
+    fn turn(&mut self, id: HostId, call: impl FnOnce(&mut dyn Host, &mut HostCx<'_>)) {
+        let (now, unix, draws) = (self.now, self.unix(), self.draws);
+        let seat = &mut self.seats[id.0 as usize];
+        let Some(mut program) = seat.program.take() else { return };
+        let (mut sends, mut faults) = (Vec::new(), Vec::new());
+        let mut cx =
+            HostCx { now, unix, id, addrs: &seat.addrs, draws, sends: &mut sends, faults: &mut faults };
+        call(program.as_mut(), &mut cx);
+        let wake = program.next_wake();
+        seat.program = Some(program);
+        self.violations.extend(faults.into_iter().map(|what| Violation { at: now, host: Some(id), what }));
+        for Sending { from, to, bytes } in sends {
+            self.send(Packet { origin: id, from, to, bytes });
+        }
+        self.schedule(id, wake);
+    }
+
+    /// A wake that is due by now, because a datagram came at the very same moment, comes at once.
+    fn schedule(&mut self, host: HostId, wake: Option<Wake>) {
+        let seat = &mut self.seats[host.0 as usize];
+        let at = wake.map(|wake| wake.at.max(self.now));
+        if at != seat.wake_at {
+            seat.wake_at = at;
+            if let Some(at) = at {
+                self.queue.push(at, Happening::Wake { host });
+            }
+        }
+    }
+
+    /// After [`Host::on_wake`] the next wake must be later than now: reported, and put off so that time goes on.
+    fn forbid_hot_loop(&mut self, host: HostId) {
+        let seat = &mut self.seats[host.0 as usize];
+        if seat.wake_at != Some(self.now) {
+            return;
+        }
+        let why = seat.program.as_ref().and_then(|program| program.next_wake()).map_or("?", |wake| wake.why);
+        let what = format!("was woken and asks to be woken at once again ({why}): a hot loop");
+        self.violations.push(Violation { at: self.now, host: Some(host), what });
+        let at = self.now + Duration::from_millis(1);
+        seat.wake_at = Some(at);
+        self.queue.push(at, Happening::Wake { host });
+    }
+
+    fn send(&mut self, packet: Packet) {
+        let (origin, len) = (packet.origin, packet.bytes.len());
+        let size = packet_size(packet.to, len);
+        let counts = &mut self.seats[origin.0 as usize].counts;
+        counts.sent[Kind::of(&packet.bytes) as usize] += 1;
+        counts.sent_bytes += len as u64;
+        self.counts.sent += 1;
+        self.record(&packet, None, Fate::Sent);
+        let handle = self.packets.insert(packet);
+        match self.network.leave(self.now, &self.draws, origin, size) {
+            Some((realm, passage)) => {
+                self.pass(handle, passage, |packet| Happening::AtRealm { packet, realm });
+            }
+            None => self.drop_packet(handle, DropReason::NoRoute),
+        }
+    }
+
+    /// Lets a packet arrive, or arrive twice, or not.
+    fn pass(&mut self, handle: u32, passage: Passage, happening: impl Fn(u32) -> Happening) {
+        match passage {
+            Passage::Dropped(reason) => self.drop_packet(handle, reason),
+            Passage::Arrives(at, again) => {
+                self.queue.push(at, happening(handle));
+                if let Some((at, packet)) = again.zip(self.packets.get(handle).cloned()) {
+                    self.counts.duplicated += 1;
+                    self.record(&packet, None, Fate::Duplicated);
+                    let copy = self.packets.insert(packet);
+                    self.queue.push(at, happening(copy));
+                }
+            }
+        }
+    }
+
+    fn at_realm(&mut self, handle: u32, realm: RealmId) -> Option<HostId> {
+        let packet = self.packets.get_mut(handle)?;
+        let addresses = (&mut packet.from, &mut packet.to);
+        let next = match self.network.route(self.now, &self.draws, realm, addresses) {
+            Ok(next) => next,
+            Err(reason) => {
+                self.drop_packet(handle, reason);
+                return None;
+            }
+        };
+        let size = packet_size(packet.to, packet.bytes.len());
+        let passage = self.network.carry(self.now, &self.draws, realm, next, size);
+        self.pass(handle, passage, |packet| match next {
+            Next::Host(host) => Happening::AtHost { packet, host },
+            Next::Box(at) => Happening::AtBox { packet, at },
+            Next::Realm(realm) => Happening::AtRealm { packet, realm },
+        });
+        None
+    }
+
+    fn at_box(&mut self, handle: u32, at: BoxId) -> Option<HostId> {
+        let packet = self.packets.get_mut(handle)?;
+        match self.network.enter(self.now, at, packet.from, &mut packet.to) {
+            Ok(realm) => self.at_realm(handle, realm),
+            Err(reason) => {
+                self.drop_packet(handle, reason);
+                None
+            }
+        }
+    }
+
+    fn at_host(&mut self, handle: u32, host: HostId) -> Option<HostId> {
+        let seat = &mut self.seats[host.0 as usize];
+        let origin = self.packets.get(handle)?.origin;
+        if seat.program.is_none() || seat.asleep {
+            self.drop_packet(handle, DropReason::HostDown);
+            return None;
+        }
+        if self.severed.contains(&(origin, host)) {
+            self.drop_packet(handle, DropReason::Partitioned);
+            return None;
+        }
+        let packet = self.packets.remove(handle)?;
+        seat.counts.received += 1;
+        seat.counts.received_bytes += packet.bytes.len() as u64;
+        self.counts.delivered += 1;
+        self.record(&packet, Some(host), Fate::Delivered);
+        self.turn(host, |program, cx| program.handle_datagram(cx, packet.to, packet.from, &packet.bytes));
+        Some(host)
+    }
+
+    fn wake(&mut self, host: HostId, at: Time) -> Option<HostId> {
+        let seat = &mut self.seats[host.0 as usize];
+        if seat.asleep || seat.wake_at != Some(at) {
+            return None;
+        }
+        seat.wake_at = None;
+        seat.counts.wakes += 1;
+        self.turn(host, |program, cx| program.on_wake(cx));
+        self.forbid_hot_loop(host);
+        Some(host)
+    }
+
+    fn drop_packet(&mut self, handle: u32, reason: DropReason) {
+        if let Some(packet) = self.packets.remove(handle) {
+            self.counts.dropped[reason as usize] += 1;
+            self.record(&packet, None, Fate::Dropped(reason));
+        }
+    }
+
+    fn record(&mut self, packet: &Packet, to: Option<HostId>, fate: Fate) {
+        let (kind, len) = (Kind::of(&packet.bytes), packet.bytes.len() as u32);
+        self.trace.add(Record { at: self.now, from: packet.origin, to, kind, fate, len });
+    }
+
+    fn note(&mut self, host: HostId, fate: Fate) {
+        let (at, kind, len) = (self.now, Kind::Other, 0);
+        self.trace.add(Record { at, from: host, to: None, kind, fate, len });
+    }
+}
+
+impl Counts {
+    /// How many packets were dropped for `reason`.
+    pub fn dropped_for(&self, reason: DropReason) -> u64 {
+        self.dropped[reason as usize]
+    }
+}
+
+impl HostCounts {
+    /// Datagrams sent, of all kinds.
+    pub fn sent_all(&self) -> u64 {
+        self.sent.iter().sum()
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World")
+            .field("now", &self.now)
+            .field("hosts", &self.seats.len())
+            .field("pending", &self.queue.len())
+            .field("counts", &self.counts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `12.345678s h3: …`.
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host {
+            Some(host) => write!(f, "{} {host}: {}", self.at, self.what),
+            None => write!(f, "{}: {}", self.at, self.what),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

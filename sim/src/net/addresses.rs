@@ -1,0 +1,39 @@
+//! Addresses are given out in a fixed order, so that a host has the same one in every run.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Public address number `n`: neighbours in number are far apart in the address space (different /8), as strangers
+/// on the internet are, so that limits per network treat them as strangers. Distinct below 3.9 million.
+pub(super) fn public(n: u32) -> IpAddr {
+    let [a, rest] = [20 + n % 60, n / 60];
+    let [b, c, d] = [rest % 256, rest / 256 % 256, 10 + n % 200];
+    Ipv4Addr::new(a as u8, b as u8, c as u8, d as u8).into()
+}
+
+/// Address number `n` of a home network. All homes use the same, as they do.
+pub(super) fn home(n: u32) -> IpAddr {
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(192, 168, 1, 10)) + n).into()
+}
+
+/// Address number `n` inside a carrier's NAT (RFC 6598).
+pub(super) fn carrier(n: u32) -> IpAddr {
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(100, 64, 0, 10)) + n).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use folkmoot_core::base::{Prefix, Scope};
+
+    use super::*;
+
+    #[test]
+    fn addresses_are_distinct_and_of_the_right_scope() {
+        let publics: Vec<_> = (0..100_000).map(public).collect();
+        assert!(publics.iter().all(|ip| Scope::of(*ip) == Scope::Global));
+        assert_eq!(publics.iter().collect::<BTreeSet<_>>().len(), publics.len());
+        assert_eq!(publics[..15_000].iter().map(|ip| Prefix::of(*ip)).collect::<BTreeSet<_>>().len(), 15_000);
+        assert!((0..240).map(home).chain((0..60_000).map(carrier)).all(|ip| Scope::of(ip) == Scope::Private));
+    }
+}
