@@ -79,3 +79,54 @@ pub const MEETINGS: usize = 64;
 
 /// Addresses at which we met ourselves: one for each public address and each loop of the network.
 pub const OWN_ADDRESSES: usize = 16;
+
+// dht: together some 12 MB when every one of them is reached; a node at rest needs far below 1 MB.
+
+/// Events of the DHT that may wait. While this many do, its datagrams are dropped: the owner does not read them anyway.
+pub const DHT_EVENTS: usize = 1_024;
+
+/// Questions of the DHT that may be without an answer. A lookup has 6 under way; this is room for 40 lookups.
+pub const DHT_IN_FLIGHT: usize = 256;
+
+/// Lookups that may be under way at once: every topic in both address families, and upkeep.
+pub const DHT_LOOKUPS: usize = 2 * DHT_TOPICS + 8;
+
+/// Topics that one node keeps announced: 20 meetings with the topics of three days each.
+pub const DHT_TOPICS: usize = 64;
+
+/// Nodes that one lookup considers. It ends with the 8 closest; more than 100 are only named to keep it busy.
+pub const DHT_CANDIDATES: usize = 100;
+
+/// Addresses at which to enter the network: those configured, and as many again as were remembered.
+pub const DHT_BOOTSTRAP: usize = 128;
+
+/// Nodes met by their question, waiting to be asked something themselves.
+pub const DHT_UNVERIFIED: usize = 128;
+
+/// Addresses that lately answered us, or announced with a valid token; only they get answers of full length.
+pub const DHT_PROVEN: usize = 2_048;
+
+/// Addresses that we lately sent a question to: a question of theirs does not prove that we are reachable.
+pub const DHT_CONTACTED: usize = 2_048;
+
+/// Addresses whose rate of questions is remembered: at most 4,000 + 2,000/s are admitted, and each is forgotten 5 s
+/// after its last one, so this suffices against a flood from everywhere.
+pub const DHT_RATE_SOURCES: usize = 16_384;
+
+/// Addresses banned at once.
+pub const DHT_BANS: usize = 1_024;
+
+/// Topics that others may announce to us.
+pub const DHT_STORED_TOPICS: usize = 2_000;
+
+/// Peers stored for one topic. A reader gets 50 at most.
+pub const DHT_PEERS_PER_TOPIC: usize = 200;
+
+/// Peers stored for one topic at one address: a household.
+pub const DHT_PEERS_PER_TOPIC_AND_IP: usize = 8;
+
+/// Peers stored at one address in all.
+pub const DHT_PEERS_PER_IP: usize = 64;
+
+/// Peers stored in all: some 150 bytes each.
+pub const DHT_STORED_PEERS: usize = 60_000;

@@ -1,1 +1,45 @@
-//! To come.
+//! A node of the BitTorrent Mainline DHT, as a machine without I/O (BEP 5, 32, 42, 43).
+//!
+//! [`Dht`] takes part in both overlays, IPv4 and IPv6, with one id, through whatever sockets it is given. It asks
+//! (bootstrap, lookup, announce, poll) and it answers (routing, peers); whether it answers strangers is [`Mode`].
+//!
+//! What follows from the attacks this network has seen:
+//!
+//! - Only a node that answered *us* enters the routing table. One that asked us is checked 90 s later, when a NAT
+//!   would have closed the hole its own question opened.
+//! - An answer counts only if its transaction id, address, port and socket are those of a question that is pending.
+//! - A write token is a MAC over the address and the topic it was given for.
+//! - To an address that has not proven that it receives what we send, an answer is at most 3.5 times as long as
+//!   the question, and nothing is answered to garbage.
+//! - Every table is bounded ([`crate::limits`]), and every drop is counted by reason ([`Counters`]).
+//!
+//! None of the rules about addresses (one node per address and network, rates, ports, the 90 s) applies to loopback
+//! and private ones, so that a DHT of a few nodes on one machine or one LAN forms within a few round trips.
+
+mod announce;
+mod client;
+mod config;
+mod event;
+mod limiter;
+mod lookup;
+mod machine;
+mod rate;
+mod recent;
+mod rpc;
+mod rtt;
+mod server;
+mod stats;
+mod store;
+mod table;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod topic;
+mod upkeep;
+mod votes;
+
+pub use self::config::{Config, Mode};
+pub use self::event::Event;
+pub use self::machine::Dht;
+pub use self::stats::{Counters, Stats};
+pub use crate::wire::krpc::Contact;

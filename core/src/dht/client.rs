@@ -1,0 +1,274 @@
+use std::net::SocketAddr;
+
+use super::Event;
+use super::lookup::{Goal, Lookup};
+use super::machine::{Dht, Origin, is_plausible};
+use super::rpc::{LookupId, Overdue, Pending, Purpose, Unmatched};
+use super::table::Answered;
+use crate::base::{Cx, InfoHash, Scope};
+use crate::wire::krpc::{Call, Contact, ErrorReply, Response, Want};
+
+/// The asking side: lookups, and what answers lead to.
+impl Dht {
+    /// The question that an answer belongs to; if there is none, the answer is counted as dropped.
+    pub(super) fn settle(&mut self, cx: &Cx<'_>, origin: &Origin, tid: &[u8]) -> Option<Pending> {
+        match self.rpc.settle(cx.now, tid, origin.socket, origin.from) {
+            Ok(pending) => {
+                self.proven.insert(pending.to.ip());
+                Some(pending)
+            }
+            Err(Unmatched::Tid) => {
+                self.counters.dropped_unknown_tid += 1;
+                None
+            }
+            Err(Unmatched::Source) => {
+                self.counters.dropped_wrong_source += 1;
+                None
+            }
+        }
+    }
+
+    pub(super) fn on_response(&mut self, cx: &mut Cx<'_>, pending: &Pending, response: &Response<'_>) {
+        let contact = Contact { id: response.id, addr: pending.to };
+        let is_another = pending.expected.is_some_and(|expected| expected != contact.id);
+        if is_another {
+            self.counters.id_changes += 1;
+        }
+        // Who names itself anew at each question has no place in the table, but locally it is a program started again.
+        let local = Scope::of(contact.addr.ip()).is_local();
+        if is_another && !local {
+            self.overlay_mut(contact.addr.is_ipv4()).table.remove(contact.addr);
+            self.on_removed(cx, contact.addr.is_ipv4());
+            self.unverified.met(cx.now, contact);
+            self.on_unanswered(cx, pending);
+            return;
+        }
+        self.remember(cx, contact, pending);
+        if let Some(seen) = response.ip {
+            self.on_vote(cx, contact.addr, seen);
+        }
+        match pending.purpose {
+            Purpose::Ping => {}
+            Purpose::Refresh => self.on_refreshed(cx, contact, response),
+            Purpose::Lookup(id, goal) => self.on_step(id, goal, contact, response),
+            Purpose::Announce(topic) => {
+                if let Some(topic) = self.topics.get_mut(&topic) {
+                    topic.on_accepted(contact.addr);
+                }
+            }
+            Purpose::Poll(topic) => self.on_polled(cx, topic, contact, response),
+        }
+    }
+
+    pub(super) fn on_error(&mut self, cx: &mut Cx<'_>, pending: &Pending, _error: &ErrorReply<'_>) {
+        self.on_unanswered(cx, pending);
+    }
+
+    /// Deals with every question that has waited too long.
+    pub(super) fn on_overdue(&mut self, cx: &mut Cx<'_>) {
+        while let Some(overdue) = self.rpc.overdue(cx.now) {
+            match overdue {
+                Overdue::Stalled(pending) => self.on_stalled(cx, &pending),
+                Overdue::Lost(pending) => {
+                    if let Some(lookup) = self.lookup_of(&pending) {
+                        lookup.on_lost(pending.to);
+                    }
+                }
+                Overdue::Dead(pending) => self.on_dead(cx, &pending),
+            }
+        }
+    }
+
+    /// A question remained without an answer for good.
+    pub(super) fn on_dead(&mut self, cx: &mut Cx<'_>, pending: &Pending) {
+        self.counters.timeouts += 1;
+        if !pending.again {
+            let table = &mut self.overlay_mut(pending.to.is_ipv4()).table;
+            if let Some(doubt) = table.failed(pending.to, pending.sent) {
+                self.unverified.doubt(cx.now, doubt);
+            }
+            self.on_removed(cx, pending.to.is_ipv4());
+        }
+        self.on_unanswered(cx, pending);
+    }
+
+    /// Begins a lookup. `None` if there is nobody to ask, or too much is under way.
+    pub(super) fn begin_lookup(&mut self, target: [u8; 20], goal: Goal, ipv4: bool) -> Option<LookupId> {
+        if self.lookups.len() >= crate::limits::DHT_LOOKUPS {
+            return None;
+        }
+        let overlay = self.overlay(ipv4);
+        let start = overlay.table.closest(&target, 16);
+        // The hosts everybody starts from are spared once there are others to ask.
+        let seeds: Vec<SocketAddr> = if start.len() < 3 { overlay.hosts().to_vec() } else { Vec::new() };
+        if !self.sockets.iter().any(|socket| socket.bound.is_ipv4() == ipv4)
+            || (start.is_empty() && seeds.is_empty())
+        {
+            return None;
+        }
+        let known = |addr: &SocketAddr| start.iter().any(|contact| contact.addr == *addr);
+        let seeds = seeds.into_iter().filter(|addr| !known(addr)).collect::<Vec<_>>();
+        self.last_lookup.0 += 1;
+        self.counters.lookups += 1;
+        self.lookups.insert(self.last_lookup, Lookup::new(target, goal, ipv4, start, seeds));
+        Some(self.last_lookup)
+    }
+
+    /// Takes every lookup as far as it goes now.
+    pub(super) fn pump_lookups(&mut self, cx: &mut Cx<'_>) {
+        let ids: Vec<LookupId> = self.lookups.keys().copied().collect();
+        for id in ids {
+            let Some(mut lookup) = self.lookups.remove(&id) else { continue };
+            while let Some((addr, expected)) = lookup.next() {
+                if self.route(addr).is_none() || self.is_own(addr) {
+                    lookup.on_failed(addr);
+                    continue;
+                }
+                if !self.may_ask(cx.now, addr) {
+                    break;
+                }
+                lookup.on_asked(addr);
+                let call = self.lookup_call(&lookup);
+                self.ask(cx, addr, expected, call, Purpose::Lookup(id, lookup.goal()), false);
+            }
+            if !lookup.is_done() {
+                self.lookups.insert(id, lookup);
+                continue;
+            }
+            match lookup.goal() {
+                Goal::Neighbours => self.on_neighbours_found(cx, id, lookup.is_ipv4()),
+                Goal::Peers(topic) => {
+                    let closest: Vec<Contact> = lookup.closest().collect();
+                    if let Some(topic) = self.topics.get_mut(&topic) {
+                        topic.on_lookup_done(id, lookup.is_ipv4(), &closest, lookup.silent());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells of the peers that `source` named.
+    pub(super) fn report_peers(
+        &mut self,
+        topic: InfoHash,
+        source: SocketAddr,
+        peers: impl Iterator<Item = SocketAddr>,
+    ) -> bool {
+        let (peers, refused): (Vec<_>, Vec<_>) = peers.partition(|peer| is_plausible(source.ip(), *peer));
+        self.counters.refused_contacts += refused.len() as u64;
+        let found = !peers.is_empty();
+        if found && self.topics.contains_key(&topic) {
+            self.tell(Event::Peers { topic, from: Some(source), peers });
+        }
+        found
+    }
+
+    /// The nodes that `source` named and that may be contacted.
+    pub(super) fn named(&mut self, source: SocketAddr, response: &Response<'_>) -> Vec<Contact> {
+        let ipv4 = source.is_ipv4();
+        let (named, refused): (Vec<_>, Vec<_>) =
+            response.contacts().filter(|contact| contact.addr.is_ipv4() == ipv4).partition(|contact| {
+                is_plausible(source.ip(), contact.addr) && contact.id != self.id && !self.is_own(contact.addr)
+            });
+        self.counters.refused_contacts += refused.len() as u64;
+        named
+    }
+
+    fn lookup_call(&self, lookup: &Lookup) -> Call<'static> {
+        // The family of the transport is what comes unasked, so nothing is asked for.
+        let want: Option<Want> = None;
+        match lookup.goal() {
+            Goal::Neighbours => Call::FindNode { target: lookup.target(), want },
+            Goal::Peers(info_hash) => Call::GetPeers { info_hash, want },
+        }
+    }
+
+    fn on_step(&mut self, id: LookupId, goal: Goal, contact: Contact, response: &Response<'_>) {
+        let named = self.named(contact.addr, response);
+        let found = match goal {
+            Goal::Peers(topic) => self.report_peers(topic, contact.addr, response.peers()),
+            Goal::Neighbours => false,
+        };
+        let Some(lookup) = self.lookups.get_mut(&id) else { return };
+        lookup.on_answer(contact, found);
+        named.into_iter().for_each(|contact| lookup.on_named(contact));
+        if let (Goal::Peers(topic), Some(token)) = (goal, response.token)
+            && let Some(topic) = self.topics.get_mut(&topic)
+        {
+            topic.on_token(contact, token);
+            if lookup.is_among_closest(contact.addr) {
+                topic.request(contact.addr);
+            }
+        }
+    }
+
+    /// A node answered: it is alive, and has a place in the table if there is one.
+    fn remember(&mut self, cx: &mut Cx<'_>, contact: Contact, pending: &Pending) {
+        self.unverified.forget(contact.addr);
+        let table = &mut self.overlay_mut(contact.addr.is_ipv4()).table;
+        match table.answered(cx.now, contact, cx.now - pending.sent) {
+            Answered::Added => self.on_added(cx, contact.addr.is_ipv4()),
+            Answered::Spare { doubt: Some(doubt) } => self.unverified.doubt(cx.now, doubt),
+            Answered::Known | Answered::Spare { doubt: None } | Answered::Refused => {}
+        }
+    }
+
+    fn on_stalled(&mut self, cx: &mut Cx<'_>, pending: &Pending) {
+        let again = match pending.purpose {
+            Purpose::Lookup(id, _) => {
+                let Some(lookup) = self.lookups.get_mut(&id) else { return };
+                lookup.on_stall(pending.to);
+                // Only where there is nobody else to ask is the same node worth a second question.
+                if lookup.next().is_some() {
+                    None
+                } else {
+                    self.lookups.get(&id).map(|lookup| self.lookup_call(lookup))
+                }
+            }
+            Purpose::Poll(info_hash) => Some(Call::GetPeers { info_hash, want: None }),
+            Purpose::Ping => Some(Call::Ping),
+            Purpose::Announce(topic) => {
+                if !pending.again {
+                    self.announce_to(cx, topic, pending.to, true);
+                }
+                return;
+            }
+            Purpose::Refresh => None,
+        };
+        if let Some(call) = again.filter(|_| !pending.again)
+            && self.may_ask(cx.now, pending.to)
+        {
+            self.ask(cx, pending.to, pending.expected, call, pending.purpose, true);
+        }
+    }
+
+    /// Nothing of use came, or will come.
+    fn on_unanswered(&mut self, cx: &mut Cx<'_>, pending: &Pending) {
+        match pending.purpose {
+            Purpose::Ping | Purpose::Refresh => {}
+            Purpose::Lookup(..) => {
+                if let Some(lookup) = self.lookup_of(pending) {
+                    lookup.on_failed(pending.to);
+                }
+            }
+            Purpose::Announce(topic) => {
+                if let Some(topic) = self.topics.get_mut(&topic) {
+                    topic.on_refused(pending.to);
+                }
+            }
+            Purpose::Poll(_) if pending.again => {}
+            Purpose::Poll(topic) => {
+                if let Some(topic) = self.topics.get_mut(&topic) {
+                    topic.on_poll_unanswered(cx.now, pending.to);
+                }
+            }
+        }
+    }
+
+    fn lookup_of(&mut self, pending: &Pending) -> Option<&mut Lookup> {
+        match pending.purpose {
+            Purpose::Lookup(id, _) => self.lookups.get_mut(&id),
+            _ => None,
+        }
+    }
+}

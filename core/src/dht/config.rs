@@ -1,0 +1,24 @@
+use crate::base::NodeId;
+
+/// How a [`Dht`](super::Dht) is set up.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Our place in the key space; a random one if not given.
+    pub id: Option<NodeId>,
+    /// Whom we answer.
+    pub mode: Mode,
+}
+
+/// Whom a node answers. One that does not answer says so in its own queries (BEP 43), so that nobody's routing table
+/// fills with nodes that a NAT hides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Local addresses at once; everybody from the moment on that an unsolicited query reached us from the internet,
+    /// because that is the proof that such queries can.
+    #[default]
+    Auto,
+    /// Everybody, at once: for a node that is known to be reachable.
+    Server,
+    /// Nobody.
+    ReadOnly,
+}

@@ -1,0 +1,164 @@
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::rate::{Bucket, Rate};
+use crate::base::{Prefix, Time};
+use crate::limits;
+
+/// Questions from one address.
+const PER_IP: Rate = Rate::new(10, 50);
+
+/// Questions from one network, so that many addresses of one owner gain little.
+const PER_PREFIX: Rate = Rate::new(50, 100);
+
+/// Questions in all.
+const GLOBAL: Rate = Rate::new(2_000, 4_000);
+
+/// This many refused ones in a row, and the address is banned.
+const REFUSALS_TO_BAN: u16 = 200;
+
+const BAN: Duration = Duration::from_secs(5 * 60);
+
+/// Who may ask how much. Local addresses are not to be put before it.
+#[derive(Debug, Default)]
+pub(super) struct Limiter {
+    ips: BTreeMap<IpAddr, Source>,
+    prefixes: BTreeMap<Prefix, Bucket>,
+    global: Bucket,
+    bans: BTreeMap<IpAddr, Time>,
+}
+
+#[derive(Debug, Default)]
+struct Source {
+    bucket: Bucket,
+    refused: u16,
+}
+
+/// Why a question is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Banned,
+    Ip,
+    Prefix,
+    Global,
+}
+
+impl Limiter {
+    /// Accounts for a question from `ip`.
+    pub(super) fn admit(&mut self, now: Time, ip: IpAddr) -> Result<(), Refusal> {
+        if let Some(&until) = self.bans.get(&ip) {
+            if now < until {
+                return Err(Refusal::Banned);
+            }
+            self.bans.remove(&ip);
+        }
+        if let Some(source) = self.ips.get_mut(&ip)
+            && !source.bucket.has(PER_IP, now)
+        {
+            source.refused += 1;
+            if source.refused >= REFUSALS_TO_BAN {
+                self.ips.remove(&ip);
+                self.ban(now, ip);
+            }
+            return Err(Refusal::Ip);
+        }
+        let prefix = Prefix::of(ip);
+        if self.prefixes.get(&prefix).is_some_and(|bucket| !bucket.has(PER_PREFIX, now)) {
+            return Err(Refusal::Prefix);
+        }
+        if !self.global.has(GLOBAL, now) {
+            return Err(Refusal::Global);
+        }
+        // Only now, when the global rate bounds how many come this far, is anything remembered of a stranger.
+        self.make_room(now);
+        let source = self.ips.entry(ip).or_default();
+        source.bucket.take(PER_IP, now);
+        source.refused = 0;
+        self.prefixes.entry(prefix).or_default().take(PER_PREFIX, now);
+        self.global.take(GLOBAL, now);
+        Ok(())
+    }
+
+    /// How many addresses are banned.
+    pub(super) fn banned(&self) -> usize {
+        self.bans.len()
+    }
+
+    /// An address whose bucket is full again has nothing to be remembered for. At the global rate the limit is not
+    /// reached before that is so for most of them, so this runs rarely.
+    fn make_room(&mut self, now: Time) {
+        if self.ips.len() >= limits::DHT_RATE_SOURCES {
+            self.ips.retain(|_, source| !source.bucket.is_full(now));
+            self.prefixes.retain(|_, bucket| !bucket.is_full(now));
+        }
+    }
+
+    fn ban(&mut self, now: Time, ip: IpAddr) {
+        if self.bans.len() >= limits::DHT_BANS {
+            self.bans.retain(|_, until| *until > now);
+        }
+        if self.bans.len() >= limits::DHT_BANS
+            && let Some((&soonest, _)) = self.bans.iter().min_by_key(|(_, until)| **until)
+        {
+            self.bans.remove(&soonest);
+        }
+        self.bans.insert(ip, now + BAN);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(n: u32) -> IpAddr {
+        std::net::Ipv4Addr::from(0x0800_0000 + n).into()
+    }
+
+    fn at(ms: u64) -> Time {
+        Time::from_millis(ms)
+    }
+
+    #[test]
+    fn one_address_is_slowed_then_banned_then_forgiven() {
+        let mut limiter = Limiter::default();
+        let admitted = (0..60).filter(|_| limiter.admit(at(0), ip(1)).is_ok()).count();
+        assert_eq!(admitted, 50);
+        assert_eq!(limiter.admit(at(0), ip(1)), Err(Refusal::Ip));
+        assert_eq!(limiter.admit(at(100), ip(1)), Ok(()));
+        assert!((0..400).all(|_| limiter.admit(at(100), ip(1)).is_err()));
+        assert_eq!(limiter.admit(at(60_000), ip(1)), Err(Refusal::Banned));
+        assert_eq!(limiter.admit(at(60_000), ip(2)), Ok(()));
+        assert_eq!(limiter.admit(at(301_000), ip(1)), Ok(()));
+        assert_eq!(limiter.banned(), 0);
+    }
+
+    #[test]
+    fn one_network_is_slowed() {
+        let mut limiter = Limiter::default();
+        let admitted = (0..200).filter(|&n| limiter.admit(at(0), ip(n)).is_ok()).count();
+        assert_eq!(admitted, 100);
+        assert_eq!(limiter.admit(at(0), ip(1 << 8)), Ok(()));
+    }
+
+    #[test]
+    fn a_flood_from_everywhere_is_bounded() {
+        let mut limiter = Limiter::default();
+        let mut admitted = 0;
+        for n in 0..200_000_u32 {
+            admitted +=
+                u32::from(limiter.admit(at(u64::from(n) / 50), ip(n << 8 & 0xff_ffff | n >> 16)).is_ok());
+            assert!(limiter.ips.len() <= limits::DHT_RATE_SOURCES);
+        }
+        assert!((11_990..=12_000).contains(&admitted), "4,000 at once and four seconds of 2,000: {admitted}");
+    }
+
+    #[test]
+    fn the_ban_list_is_bounded() {
+        let mut limiter = Limiter::default();
+        (0..2 * limits::DHT_BANS as u32).for_each(|n| limiter.ban(at(n.into()), ip(n)));
+        assert_eq!(limiter.banned(), limits::DHT_BANS);
+        assert_eq!(limiter.admit(at(5_000), ip(0)), Ok(()));
+        assert_eq!(limiter.admit(at(5_000), ip(2 * limits::DHT_BANS as u32 - 1)), Err(Refusal::Banned));
+    }
+}

@@ -1,0 +1,364 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+
+use super::limiter::{Limiter, Refusal};
+use super::lookup::Lookup;
+use super::rate::{Bucket, Rate};
+use super::recent::Recent;
+use super::rpc::{LookupId, Purpose, Rpc};
+use super::store::Store;
+use super::tokens::Tokens;
+use super::topic::Topic;
+use super::upkeep::{Overlay, Unverified};
+use super::{Config, Counters, Event, Mode, Stats};
+use crate::base::{Cx, InfoHash, NodeId, Scope, SocketId, SocketInfo, Time, Wake};
+use crate::limits;
+use crate::wire::krpc::{self, Body, Call, Contact, ErrorCode, ErrorReply, Message, Query, Reject};
+
+/// What we send as our software: two letters, and two bytes of version.
+pub(super) const VERSION: &[u8; 4] = b"FM\x00\x01";
+
+/// Questions that we send to the internet. Home routers break above some 100 small datagrams a second.
+const PACE: Rate = Rate::new(50, 100);
+
+/// A node of the Mainline DHT: see the [module](super).
+#[derive(Debug)]
+pub struct Dht {
+    pub(super) id: NodeId,
+    pub(super) mode: Mode,
+    /// Whether an unsolicited query from the internet has reached us.
+    pub(super) reachable: bool,
+    pub(super) sockets: Vec<SocketInfo>,
+    v4: Overlay,
+    v6: Overlay,
+    pub(super) rpc: Rpc,
+    pacer: Bucket,
+    /// When the pacer lets the next question pass, if one waits for that.
+    paced: Option<Time>,
+    pub(super) lookups: BTreeMap<LookupId, Lookup>,
+    pub(super) last_lookup: LookupId,
+    pub(super) topics: BTreeMap<InfoHash, Topic>,
+    pub(super) unverified: Unverified,
+    pub(super) tokens: Tokens,
+    pub(super) store: Store,
+    /// The storage is not swept before.
+    pub(super) sweep_at: Time,
+    limiter: Limiter,
+    pub(super) contacted: Recent,
+    pub(super) proven: Recent,
+    /// Whether the owner was told that we are part of the network.
+    pub(super) is_up: bool,
+    events: VecDeque<Event>,
+    pub(super) counters: Counters,
+}
+
+impl Dht {
+    /// A node that knows nobody and has no socket yet.
+    pub fn new(config: Config, cx: &mut Cx<'_>) -> Self {
+        let id = config.id.unwrap_or_else(|| NodeId(cx.rng.array()));
+        Self {
+            id,
+            mode: config.mode,
+            reachable: false,
+            sockets: Vec::new(),
+            v4: Overlay::new(id),
+            v6: Overlay::new(id),
+            rpc: Rpc::new(),
+            pacer: Bucket::default(),
+            paced: None,
+            lookups: BTreeMap::new(),
+            last_lookup: LookupId::default(),
+            topics: BTreeMap::new(),
+            unverified: Unverified::default(),
+            tokens: Tokens::new(cx.rng),
+            store: Store::default(),
+            sweep_at: cx.now,
+            limiter: Limiter::default(),
+            contacted: Recent::new(limits::DHT_CONTACTED),
+            proven: Recent::new(limits::DHT_PROVEN),
+            is_up: false,
+            events: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Our place in the key space.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// These are all the sockets there are now. Where they differ from those before, everything is announced and looked
+    /// up anew.
+    pub fn set_sockets(&mut self, cx: &mut Cx<'_>, sockets: &[SocketInfo]) {
+        if self.sockets == sockets {
+            return;
+        }
+        self.sockets = sockets.to_vec();
+        let gone = self.rpc.retain_sockets(|id| sockets.iter().any(|socket| socket.id == id));
+        for pending in gone {
+            self.on_dead(cx, &pending);
+        }
+        self.relocate(cx);
+        self.pump(cx);
+    }
+
+    /// A datagram arrived. `local` is the address of ours that it came to, where that is known; the answer leaves from
+    /// there.
+    pub fn handle_datagram(
+        &mut self,
+        cx: &mut Cx<'_>,
+        socket: SocketId,
+        local: Option<IpAddr>,
+        from: SocketAddr,
+        bytes: &[u8],
+    ) {
+        if self.events.len() >= limits::DHT_EVENTS {
+            self.counters.dropped_undrained += 1;
+        } else if !self.sockets.iter().any(|known| known.id == socket && known.reaches(from)) {
+            self.counters.dropped_socket += 1;
+        } else if from.port() == 0 || Scope::of(from.ip()) == Scope::Unusable {
+            self.counters.dropped_address += 1;
+        } else if self.is_own(from) {
+            self.counters.dropped_own += 1;
+        } else if bytes.len() < krpc::MIN_MESSAGE {
+            self.counters.dropped_malformed += 1;
+        } else {
+            self.handle_message(cx, Origin { socket, local, from, size: bytes.len() }, Message::parse(bytes));
+        }
+    }
+
+    /// Time passed.
+    pub fn on_wake(&mut self, cx: &mut Cx<'_>) {
+        self.on_overdue(cx);
+        self.keep_up(cx);
+        self.pump(cx);
+    }
+
+    /// When [`Dht::on_wake`] is due.
+    pub fn next_wake(&self) -> Option<Wake> {
+        let rounds = self.topics.values().filter_map(Topic::next_round).min();
+        let wakes = [
+            (self.rpc.next_due(), "dht.answer"),
+            (self.paced, "dht.pace"),
+            (rounds, "dht.announce"),
+            (self.unverified.next_due(), "dht.verify"),
+            (self.store.next_expiry().map(|at| at.max(self.sweep_at)), "dht.expire"),
+            (self.v4.next_wake(), "dht.upkeep"),
+            (self.v6.next_wake(), "dht.upkeep"),
+        ];
+        wakes
+            .into_iter()
+            .fold(None, |first, (at, why)| Wake::earliest(first, at.map(|at| Wake::new(at, why))))
+    }
+
+    /// What there is to tell.
+    pub fn pop_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// What has happened so far, and what is there now.
+    pub fn stats(&self) -> Stats {
+        let (stored_topics, stored_peers) = self.store.sizes();
+        Stats {
+            counters: self.counters,
+            nodes_v4: self.v4.table.len(),
+            nodes_v6: self.v6.table.len(),
+            in_flight: self.rpc.len(),
+            lookups: self.lookups.len(),
+            topics: self.topics.len(),
+            stored_topics,
+            stored_peers,
+            banned: self.limiter.banned(),
+            server: self.mode == Mode::Server || (self.mode == Mode::Auto && self.reachable),
+        }
+    }
+
+    /// The nodes in the routing tables: what a later run may be given to bootstrap from.
+    pub fn nodes(&self) -> impl Iterator<Item = Contact> {
+        self.v4.table.iter().chain(self.v6.table.iter())
+    }
+
+    /// At most `most` nodes of the routing tables, those closest to us first.
+    pub fn known_nodes(&self, most: usize) -> Vec<Contact> {
+        let mut nodes: Vec<_> = self.nodes().collect();
+        nodes.sort_by_key(|contact| contact.id.distance(self.id.as_bytes()));
+        nodes.truncate(most);
+        nodes
+    }
+
+    /// Our address, as the majority of those who answered lately see it.
+    pub fn observed(&self, ipv4: bool) -> Option<SocketAddr> {
+        self.overlay(ipv4).votes.public()
+    }
+
+    pub(super) fn overlay(&self, ipv4: bool) -> &Overlay {
+        if ipv4 { &self.v4 } else { &self.v6 }
+    }
+
+    pub(super) fn overlay_mut(&mut self, ipv4: bool) -> &mut Overlay {
+        if ipv4 { &mut self.v4 } else { &mut self.v6 }
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// Sends whatever may be sent now, until there is nothing left to ask or no more may be asked.
+    pub(super) fn pump(&mut self, cx: &mut Cx<'_>) {
+        self.paced = None;
+        self.begin_rounds(cx);
+        self.pump_lookups(cx);
+        self.pump_announces(cx);
+        self.pump_unverified(cx);
+        self.finish_rounds(cx);
+    }
+
+    /// The socket through which a question to `to` leaves: one that is bound where such addresses are, or any of the
+    /// family.
+    pub(super) fn route(&self, to: SocketAddr) -> Option<&SocketInfo> {
+        let to_loopback = Scope::of(to.ip()) == Scope::Loopback;
+        let fits = |socket: &&SocketInfo| {
+            socket.addrs.iter().any(|addr| (Scope::of(*addr) == Scope::Loopback) == to_loopback)
+        };
+        let reaching = || self.sockets.iter().filter(|socket| socket.reaches(to));
+        reaching().find(fits).or_else(|| reaching().next())
+    }
+
+    /// Whether a question to `to` may be sent at this moment. If not, [`Dht::next_wake`] tells when to try again.
+    pub(super) fn may_ask(&mut self, now: Time, to: SocketAddr) -> bool {
+        if !self.rpc.has_room() {
+            return false;
+        }
+        if Scope::of(to.ip()).is_local() || self.pacer.has(PACE, now) {
+            return true;
+        }
+        self.paced = Some(self.pacer.ready_at(PACE));
+        false
+    }
+
+    /// Sends a question, if there is a socket for it.
+    pub(super) fn ask(
+        &mut self,
+        cx: &mut Cx<'_>,
+        to: SocketAddr,
+        expected: Option<NodeId>,
+        call: Call<'_>,
+        purpose: Purpose,
+        again: bool,
+    ) -> bool {
+        let Some(socket) = self.route(to).map(|socket| socket.id) else { return false };
+        if !Scope::of(to.ip()).is_local() {
+            self.pacer.take(PACE, cx.now);
+        }
+        // Every eighth refresh does not say that we are read-only: who then asks us something proves that it can.
+        let is_probe = purpose == Purpose::Refresh && cx.rng.below(8) == 0 && self.mode == Mode::Auto;
+        let read_only = !self.serves(to.ip()) && !is_probe;
+        let tid = self.rpc.begin(cx.now, cx.rng, (socket, to), expected, purpose, again);
+        let body = Body::Query(Query { id: self.id, read_only, call });
+        cx.transmit(socket, None, to, Message { tid: &tid, version: Some(VERSION), body }.encode());
+        self.contacted.insert(to.ip());
+        self.counters.sent += 1;
+        true
+    }
+
+    /// Whether we answer questions of this address.
+    pub(super) fn serves(&self, ip: IpAddr) -> bool {
+        match self.mode {
+            Mode::Server => true,
+            Mode::Auto => self.reachable || Scope::of(ip).is_local(),
+            Mode::ReadOnly => false,
+        }
+    }
+
+    /// Whether an address is one of our own.
+    pub(super) fn is_own(&self, addr: SocketAddr) -> bool {
+        let bound =
+            |socket: &SocketInfo| socket.bound.port() == addr.port() && socket.addrs.contains(&addr.ip());
+        self.overlay(addr.is_ipv4()).votes.public() == Some(addr) || self.sockets.iter().any(bound)
+    }
+
+    fn handle_message(&mut self, cx: &mut Cx<'_>, origin: Origin, message: Result<Message<'_>, Reject<'_>>) {
+        match message {
+            Ok(Message { tid, body: Body::Query(query), .. }) => {
+                if query.id == self.id {
+                    self.counters.dropped_own += 1;
+                } else if self.admits(cx, origin.from) {
+                    self.on_query(cx, &origin, tid, &query);
+                }
+            }
+            Ok(Message { tid, body: Body::Response(response), .. }) => {
+                if response.id == self.id {
+                    self.counters.dropped_own += 1;
+                } else if let Some(pending) = self.settle(cx, &origin, tid) {
+                    self.counters.responses += 1;
+                    self.on_response(cx, &pending, &response);
+                    self.pump(cx);
+                }
+            }
+            Ok(Message { tid, body: Body::Error(error), .. }) => {
+                if let Some(pending) = self.settle(cx, &origin, tid) {
+                    self.counters.errors += 1;
+                    self.on_error(cx, &pending, &error);
+                    self.pump(cx);
+                }
+            }
+            Err(Reject::Query { tid, .. }) => {
+                if self.admits(cx, origin.from) {
+                    self.counters.queries += 1;
+                    self.refuse(cx, &origin, tid, ErrorCode::Protocol);
+                }
+            }
+            Err(_) => self.counters.dropped_malformed += 1,
+        }
+    }
+
+    /// Whether a question from this address is to be answered; if not, it is counted.
+    fn admits(&mut self, cx: &Cx<'_>, from: SocketAddr) -> bool {
+        let ip = from.ip();
+        if !Scope::of(ip).is_local()
+            && let Err(refusal) = self.limiter.admit(cx.now, ip)
+        {
+            *match refusal {
+                Refusal::Banned => &mut self.counters.dropped_banned,
+                Refusal::Ip => &mut self.counters.dropped_rate_ip,
+                Refusal::Prefix => &mut self.counters.dropped_rate_prefix,
+                Refusal::Global => &mut self.counters.dropped_rate_global,
+            } += 1;
+            return false;
+        }
+        if self.mode == Mode::Auto && !self.contacted.contains(ip) {
+            self.reachable |= !Scope::of(ip).is_local();
+        }
+        if !self.serves(ip) {
+            self.counters.dropped_read_only += 1;
+            return false;
+        }
+        true
+    }
+
+    pub(super) fn refuse(&mut self, cx: &mut Cx<'_>, origin: &Origin, tid: &[u8], code: ErrorCode) {
+        let body = Body::Error(ErrorReply::from(code));
+        let bytes = Message { tid, version: Some(VERSION), body }.encode();
+        cx.transmit(origin.socket, origin.local, origin.from, bytes);
+    }
+}
+
+/// Where a datagram came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) socket: SocketId,
+    pub(super) local: Option<IpAddr>,
+    pub(super) from: SocketAddr,
+    /// The datagram's length in bytes.
+    pub(super) size: usize,
+}
+
+/// Whether what `source` names can be worth contacting. What a node of the internet says of private networks is not
+/// about ours, and low ports belong to services that a flood of questions could be turned against.
+pub(super) fn is_plausible(source: IpAddr, named: SocketAddr) -> bool {
+    let scope = Scope::of(named.ip());
+    scope != Scope::Unusable
+        && scope >= Scope::of(source)
+        && named.port() != 0
+        && (scope.is_local() || named.port() >= 1_024)
+}

@@ -1,0 +1,219 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::lookup::Goal;
+use super::rtt::Rtt;
+use crate::base::{InfoHash, NodeId, Rng, SocketId, Time};
+use crate::limits;
+
+/// The transaction ids we choose: 4 random bytes. Not guessable from outside, and the one length that every
+/// implementation answers to.
+pub(super) type Tid = [u8; 4];
+
+/// When a question counts as unanswered.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The questions that are under way.
+#[derive(Debug)]
+pub(super) struct Rpc {
+    pending: BTreeMap<Tid, Pending>,
+    /// The next moment at which each becomes something else.
+    due: BTreeSet<(Time, Tid)>,
+    rtt: Rtt,
+}
+
+/// A question that is under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pending {
+    pub(super) to: SocketAddr,
+    pub(super) socket: SocketId,
+    /// Who should be there, if known.
+    pub(super) expected: Option<NodeId>,
+    pub(super) purpose: Purpose,
+    /// Whether it is the repetition of one that stalled.
+    pub(super) again: bool,
+    pub(super) sent: Time,
+    due: Time,
+    stall: Duration,
+    stage: Stage,
+}
+
+/// What a question is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To see whether a node is there.
+    Ping,
+    /// To keep a part of the routing table fresh.
+    Refresh,
+    /// A step of a lookup, which may have ended by the time the answer comes.
+    Lookup(LookupId, Goal),
+    /// To have a topic stored.
+    Announce(InfoHash),
+    /// To learn of new peers from a node that stores a topic.
+    Poll(InfoHash),
+}
+
+/// The name of a lookup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct LookupId(pub(super) u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Fresh,
+    Stalled,
+    Lost,
+}
+
+/// What a question has become because no answer came.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Overdue {
+    /// Most would have answered by now.
+    Stalled(Pending),
+    /// Twice that time has passed.
+    Lost(Pending),
+    /// No answer is waited for any more.
+    Dead(Pending),
+}
+
+/// Why an answer is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unmatched {
+    /// No question has this transaction id.
+    Tid,
+    /// The question went to another address or port, or through another socket.
+    Source,
+}
+
+impl Rpc {
+    pub(super) fn new() -> Self {
+        Self { pending: BTreeMap::new(), due: BTreeSet::new(), rtt: Rtt::new() }
+    }
+
+    /// How many questions are under way.
+    pub(super) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.pending.len() < limits::DHT_IN_FLIGHT
+    }
+
+    /// Notes a question, and chooses its transaction id.
+    pub(super) fn begin(
+        &mut self,
+        now: Time,
+        rng: &mut Rng,
+        (socket, to): (SocketId, SocketAddr),
+        expected: Option<NodeId>,
+        purpose: Purpose,
+        again: bool,
+    ) -> Tid {
+        let mut tid = rng.array();
+        while self.pending.contains_key(&tid) {
+            tid = rng.array();
+        }
+        let (stall, stage) = (self.rtt.stall(), Stage::Fresh);
+        let due = now + stall;
+        let pending = Pending { to, socket, expected, purpose, again, sent: now, due, stall, stage };
+        self.pending.insert(tid, pending);
+        self.due.insert((due, tid));
+        tid
+    }
+
+    /// The question that an answer belongs to, which is then settled. A question is only settled by an answer for which
+    /// everything is right, so a forged one cannot cancel it.
+    pub(super) fn settle(
+        &mut self,
+        now: Time,
+        tid: &[u8],
+        socket: SocketId,
+        from: SocketAddr,
+    ) -> Result<Pending, Unmatched> {
+        let tid = Tid::try_from(tid).map_err(|_| Unmatched::Tid)?;
+        let pending = *self.pending.get(&tid).ok_or(Unmatched::Tid)?;
+        if pending.to != from || pending.socket != socket {
+            return Err(Unmatched::Source);
+        }
+        self.pending.remove(&tid);
+        self.due.remove(&(pending.due, tid));
+        self.rtt.sample(now - pending.sent);
+        Ok(pending)
+    }
+
+    /// The next question that has waited too long at `now`.
+    pub(super) fn overdue(&mut self, now: Time) -> Option<Overdue> {
+        let &(due, tid) = self.due.first().filter(|(due, _)| *due <= now)?;
+        self.due.remove(&(due, tid));
+        let pending = self.pending.get_mut(&tid)?;
+        let (stage, after, overdue): (_, _, fn(Pending) -> Overdue) = match pending.stage {
+            Stage::Fresh => (Stage::Stalled, pending.stall * 2, Overdue::Stalled),
+            Stage::Stalled => (Stage::Lost, TIMEOUT, Overdue::Lost),
+            Stage::Lost => return self.pending.remove(&tid).map(Overdue::Dead),
+        };
+        pending.stage = stage;
+        pending.due = pending.sent + after;
+        self.due.insert((pending.due, tid));
+        Some(overdue(*pending))
+    }
+
+    /// When the next question will have waited too long.
+    pub(super) fn next_due(&self) -> Option<Time> {
+        self.due.first().map(|&(due, _)| due)
+    }
+
+    /// Forgets questions that went through a socket that is gone, and returns them.
+    pub(super) fn retain_sockets(&mut self, is_there: impl Fn(SocketId) -> bool) -> Vec<Pending> {
+        let mut gone = Vec::new();
+        self.pending.retain(|_, pending| {
+            let stays = is_there(pending.socket);
+            if !stays {
+                gone.push(*pending);
+            }
+            stays
+        });
+        self.due.retain(|(_, tid)| self.pending.contains_key(tid));
+        gone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOCKET: SocketId = SocketId(0);
+
+    fn at(ms: u64) -> Time {
+        Time::from_millis(ms)
+    }
+
+    fn peer(port: u16) -> SocketAddr {
+        ([192, 0, 2, 1], port).into()
+    }
+
+    #[test]
+    fn only_the_right_answer_settles() {
+        let (mut rpc, mut rng) = (Rpc::new(), Rng::new([0; 32]));
+        let tid = rpc.begin(at(0), &mut rng, (SOCKET, peer(1)), None, Purpose::Ping, false);
+        assert_eq!(rpc.settle(at(1), &tid[..3], SOCKET, peer(1)).err(), Some(Unmatched::Tid));
+        assert_eq!(rpc.settle(at(1), b"none", SOCKET, peer(1)).err(), Some(Unmatched::Tid));
+        assert_eq!(rpc.settle(at(1), &tid, SOCKET, peer(2)).err(), Some(Unmatched::Source));
+        assert_eq!(rpc.settle(at(1), &tid, SocketId(1), peer(1)).err(), Some(Unmatched::Source));
+        assert!(rpc.settle(at(1), &tid, SOCKET, peer(1)).is_ok());
+        assert_eq!(rpc.settle(at(1), &tid, SOCKET, peer(1)).err(), Some(Unmatched::Tid));
+        assert_eq!((rpc.len(), rpc.next_due()), (0, None));
+    }
+
+    #[test]
+    fn slow_then_lost_then_dead() {
+        let (mut rpc, mut rng) = (Rpc::new(), Rng::new([0; 32]));
+        rpc.begin(at(0), &mut rng, (SOCKET, peer(1)), None, Purpose::Ping, false);
+        assert!(rpc.overdue(at(349)).is_none());
+        assert!(matches!(rpc.overdue(at(350)), Some(Overdue::Stalled(_))));
+        assert!(rpc.overdue(at(350)).is_none());
+        assert!(matches!(rpc.overdue(at(700)), Some(Overdue::Lost(_))));
+        assert_eq!(rpc.next_due(), Some(at(2_000)));
+        assert!(matches!(rpc.overdue(at(2_000)), Some(Overdue::Dead(_))));
+        assert_eq!((rpc.len(), rpc.next_due()), (0, None));
+    }
+}

@@ -1,0 +1,479 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::base::{NodeId, Prefix, Rng, Scope, Time};
+use crate::wire::krpc::Contact;
+
+/// Nodes in a bucket, and nodes returned for a target (the `K` of Kademlia).
+pub(super) const K: usize = 8;
+
+/// A node that answered within this time is good (BEP 5).
+const GOOD: Duration = Duration::from_secs(15 * 60);
+
+/// Unanswered questions after which a node is bad: replaced as soon as there is another for its place.
+const BAD: u8 = 2;
+
+/// Unanswered questions after which a node is dropped even if nothing replaces it.
+const HOPELESS: u8 = 5;
+
+/// The routing table of one address family: the nodes that answered us, more of them the closer to us (BEP 5).
+///
+/// Bucket `i` holds nodes whose ids share exactly `i` leading bits with ours; the last bucket those that share at least
+/// as many. Only the last is ever split.
+#[derive(Debug)]
+pub(super) struct Table {
+    own: NodeId,
+    buckets: Vec<Bucket>,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    /// In use; at most [`K`].
+    entries: Vec<Entry>,
+    /// Answered us while the bucket was full; at most [`K`], the fastest kept.
+    spares: Vec<Entry>,
+    /// When a node of it last answered, or when it was last refreshed.
+    touched: Time,
+}
+
+/// A node that answered us at least once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) contact: Contact,
+    answered: Time,
+    rtt: Duration,
+    /// Questions unanswered since.
+    failures: u8,
+}
+
+/// What became of a node that answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// It was known.
+    Known,
+    /// It is in the table now.
+    Added,
+    /// Its bucket is full of nodes at least as good; it waits there.
+    Spare {
+        /// A node of that bucket not heard of for long: ask it whether it is still there.
+        doubt: Option<Contact>,
+    },
+    /// It shares its address or network with a node that is there.
+    Refused,
+}
+
+impl Table {
+    pub(super) fn new(own: NodeId) -> Self {
+        Self { own, buckets: vec![Bucket::new(Time::ZERO)] }
+    }
+
+    /// How many nodes there are.
+    pub(super) fn len(&self) -> usize {
+        self.buckets.iter().map(|bucket| bucket.entries.len()).sum()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.buckets.iter().all(|bucket| bucket.entries.is_empty())
+    }
+
+    /// All nodes, the farthest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Contact> {
+        self.entries().map(|entry| entry.contact)
+    }
+
+    /// The node at an address.
+    pub(super) fn at(&self, addr: SocketAddr) -> Option<Contact> {
+        self.iter().find(|contact| contact.addr == addr)
+    }
+
+    /// Whether this very node is there.
+    pub(super) fn contains(&self, contact: &Contact) -> bool {
+        let bucket = self.buckets.get(self.index(&contact.id));
+        bucket.is_some_and(|bucket| bucket.entries.iter().any(|entry| entry.contact == *contact))
+    }
+
+    /// Whether this node, if it answered, would be added.
+    pub(super) fn wants(&self, contact: &Contact) -> bool {
+        let index = self.index(&contact.id);
+        let room = self.buckets.get(index).is_some_and(|bucket| {
+            bucket.entries.len() < K || bucket.entries.iter().any(|entry| entry.failures >= BAD)
+        });
+        contact.id != self.own
+            && (room || index + 1 == self.buckets.len())
+            && !self.contains(contact)
+            && !self.is_crowded(contact)
+    }
+
+    /// A node answered a question of ours.
+    pub(super) fn answered(&mut self, now: Time, contact: Contact, rtt: Duration) -> Answered {
+        if contact.id == self.own {
+            return Answered::Refused;
+        }
+        if let Some(known) = self.entry_mut(&contact.id) {
+            if known.contact.addr == contact.addr {
+                *known = Entry { contact, answered: now, rtt, failures: 0 };
+                self.touch(now, &contact.id);
+                return Answered::Known;
+            }
+            // The same id from elsewhere: whoever was first stays for as long as it is there.
+            if known.failures < BAD {
+                return Answered::Refused;
+            }
+            let stale = known.contact.addr;
+            self.remove(stale);
+        }
+        // The same address with another id: it was restarted, or it lies. Either way the old node is gone.
+        self.remove(contact.addr);
+        if self.is_crowded(&contact) {
+            return Answered::Refused;
+        }
+        let entry = Entry { contact, answered: now, rtt, failures: 0 };
+        loop {
+            let index = self.index(&contact.id);
+            let splits = index + 1 == self.buckets.len() && index + 1 < 160;
+            let Some(bucket) = self.buckets.get_mut(index) else { return Answered::Refused };
+            if bucket.admit(entry) {
+                bucket.touched = now;
+                return Answered::Added;
+            }
+            if !splits {
+                return Answered::Spare { doubt: bucket.keep_spare(now, entry) };
+            }
+            self.split(now);
+        }
+    }
+
+    /// A question to `addr`, asked at `asked`, remained without an answer. Returns the node if it should be asked again
+    /// at once, because another waits for its place.
+    pub(super) fn failed(&mut self, addr: SocketAddr, asked: Time) -> Option<Contact> {
+        let bucket = self
+            .buckets
+            .iter_mut()
+            .find(|bucket| bucket.entries.iter().any(|entry| entry.contact.addr == addr))?;
+        let at = bucket.entries.iter().position(|entry| entry.contact.addr == addr)?;
+        let entry = bucket.entries.get_mut(at)?;
+        if entry.answered >= asked {
+            return None;
+        }
+        entry.failures = entry.failures.saturating_add(1);
+        let contact = entry.contact;
+        if entry.failures >= HOPELESS || (entry.failures >= BAD && !bucket.spares.is_empty()) {
+            bucket.entries.remove(at);
+            bucket.promote();
+            return None;
+        }
+        (!bucket.spares.is_empty()).then_some(contact)
+    }
+
+    /// Removes whatever node is at an address.
+    pub(super) fn remove(&mut self, addr: SocketAddr) {
+        for bucket in &mut self.buckets {
+            bucket.spares.retain(|entry| entry.contact.addr != addr);
+            let before = bucket.entries.len();
+            bucket.entries.retain(|entry| entry.contact.addr != addr);
+            if bucket.entries.len() < before {
+                bucket.promote();
+            }
+        }
+    }
+
+    /// The nodes closest to a point, the closest first; none that failed twice. At most `most`.
+    ///
+    /// Nodes of the target's own bucket are closest; then come all the deeper buckets, whose nodes differ from the
+    /// target in the same first bit; then the shallower ones in turn. So only few need to be compared.
+    pub(super) fn closest(&self, target: &[u8; 20], most: usize) -> Vec<Contact> {
+        let home = self.index(&NodeId(*target));
+        let mut found: Vec<Contact> = Vec::with_capacity(most + K);
+        let deeper = self.buckets.get(home + 1..).unwrap_or_default();
+        let shallower = self.buckets.get(..home).unwrap_or_default().iter().rev().map(std::slice::from_ref);
+        let groups = [self.buckets.get(home..=home).unwrap_or_default(), deeper].into_iter().chain(shallower);
+        for group in groups {
+            let from = found.len();
+            if from >= most {
+                break;
+            }
+            let live = group.iter().flat_map(|bucket| &bucket.entries).filter(|entry| entry.failures < BAD);
+            found.extend(live.map(|entry| entry.contact));
+            if let Some(added) = found.get_mut(from..) {
+                added.sort_unstable_by_key(|contact| contact.id.distance(target));
+            }
+        }
+        found.truncate(most);
+        found
+    }
+
+    /// The node whose last answer is oldest: the one to ask next, if only to see whether it is still there.
+    pub(super) fn stalest(&self) -> Option<Contact> {
+        self.entries().min_by_key(|entry| entry.answered).map(|entry| entry.contact)
+    }
+
+    /// A random id in the bucket that was not touched for longest, which counts as touched from now on.
+    pub(super) fn refresh_target(&mut self, now: Time, rng: &mut Rng) -> NodeId {
+        let last = self.buckets.len() - 1;
+        let oldest = self.buckets.iter_mut().enumerate().min_by_key(|(_, bucket)| bucket.touched);
+        let Some((index, bucket)) = oldest else { return self.own };
+        bucket.touched = now;
+        let random = rng.array::<20>();
+        let shared = if index == last { index } else { index + 1 };
+        let mut id: [u8; 20] = std::array::from_fn(|byte| {
+            let bits = shared.saturating_sub(byte * 8).min(8);
+            let mask = !(0xff_u16 >> bits) as u8;
+            self.own.0.get(byte).map_or(0, |own| own & mask) | random.get(byte).map_or(0, |any| any & !mask)
+        });
+        // Exactly `index` bits in common: the next one differs.
+        if index < last
+            && let Some(byte) = id.get_mut(index / 8)
+        {
+            *byte ^= 0x80 >> (index % 8);
+        }
+        NodeId(id)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.buckets.iter().flat_map(|bucket| &bucket.entries)
+    }
+
+    /// The bucket an id belongs to.
+    fn index(&self, id: &NodeId) -> usize {
+        shared_bits(&self.own, id).min(self.buckets.len() - 1)
+    }
+
+    fn entry_mut(&mut self, id: &NodeId) -> Option<&mut Entry> {
+        let index = self.index(id);
+        self.buckets.get_mut(index)?.entries.iter_mut().find(|entry| entry.contact.id == *id)
+    }
+
+    fn touch(&mut self, now: Time, id: &NodeId) {
+        let index = self.index(id);
+        if let Some(bucket) = self.buckets.get_mut(index) {
+            bucket.touched = now;
+        }
+    }
+
+    /// One node per address, and in a bucket one per network: who owns many addresses gets few places. Not so for
+    /// local ones.
+    fn is_crowded(&self, contact: &Contact) -> bool {
+        let ip = contact.addr.ip();
+        if Scope::of(ip).is_local() {
+            return false;
+        }
+        let prefix = Prefix::of(ip);
+        let other = |entry: &&Entry| entry.contact.addr != contact.addr;
+        let bucket = self.buckets.get(self.index(&contact.id));
+        let near = bucket.into_iter().flat_map(|bucket| &bucket.entries);
+        self.entries().filter(other).any(|entry| entry.contact.addr.ip() == ip)
+            || near.filter(other).any(|entry| Prefix::of(entry.contact.addr.ip()) == prefix)
+    }
+
+    fn split(&mut self, now: Time) {
+        let shared = self.buckets.len() - 1;
+        let Some(last) = self.buckets.last_mut() else { return };
+        let own = self.own;
+        let stays = |entry: &Entry| shared_bits(&own, &entry.contact.id) == shared;
+        let mut deeper = Bucket::new(now);
+        deeper.entries = last.entries.extract_if(.., |entry| !stays(entry)).collect();
+        deeper.spares = last.spares.extract_if(.., |entry| !stays(entry)).collect();
+        last.promote();
+        deeper.promote();
+        self.buckets.push(deeper);
+    }
+}
+
+impl Bucket {
+    fn new(now: Time) -> Self {
+        Self { entries: Vec::new(), spares: Vec::new(), touched: now }
+    }
+
+    /// Takes a node in if there is room, or in place of a bad one.
+    fn admit(&mut self, entry: Entry) -> bool {
+        if self.entries.len() < K {
+            self.entries.push(entry);
+            return true;
+        }
+        let bad = self.entries.iter_mut().filter(|entry| entry.failures >= BAD);
+        match bad.max_by_key(|entry| entry.failures) {
+            Some(bad) => {
+                *bad = entry;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Keeps a node in reserve, and names the one not heard of for longest if that is long.
+    fn keep_spare(&mut self, now: Time, entry: Entry) -> Option<Contact> {
+        self.spares.retain(|spare| spare.contact.id != entry.contact.id);
+        self.spares.push(entry);
+        self.spares.sort_by_key(|spare| spare.rtt);
+        self.spares.truncate(K);
+        let stalest = self.entries.iter().min_by_key(|entry| entry.answered)?;
+        (now - stalest.answered > GOOD).then_some(stalest.contact)
+    }
+
+    /// Fills free places from the reserve, the fastest first.
+    fn promote(&mut self) {
+        while self.entries.len() < K && !self.spares.is_empty() {
+            self.entries.push(self.spares.remove(0));
+        }
+    }
+}
+
+/// How many leading bits two ids share: 0 to 160.
+fn shared_bits(a: &NodeId, b: &NodeId) -> usize {
+    let distance = a.distance(b.as_bytes());
+    let zeros = distance.iter().take_while(|&&byte| byte == 0).count();
+    zeros * 8 + distance.get(zeros).map_or(0, |byte| byte.leading_zeros() as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use quickcheck::quickcheck;
+
+    use super::*;
+
+    const RTT: Duration = Duration::from_millis(100);
+
+    fn at(seconds: u64) -> Time {
+        Time::from_millis(seconds * 1_000)
+    }
+
+    /// A node in a /24 of its own.
+    fn node(n: u32, first: u8, rng: &mut Rng) -> Contact {
+        let mut id = NodeId(rng.array());
+        id.0[0] = first;
+        Contact { id, addr: (std::net::Ipv4Addr::from(0x0800_0001 + (n << 8)), 6881).into() }
+    }
+
+    /// A table of the id 0, with nodes at random.
+    fn filled(nodes: u32, seed: u8) -> (Table, Rng) {
+        let (mut table, mut rng) = (Table::new(NodeId([0; 20])), Rng::new([seed; 32]));
+        for n in 0..nodes {
+            let first = rng.u64() as u8;
+            let contact = node(n, first, &mut rng);
+            table.answered(at(1), contact, RTT);
+        }
+        (table, rng)
+    }
+
+    /// Every entry where it belongs, no bucket over its size, no address twice.
+    fn is_sound(table: &Table) -> bool {
+        let in_place = table.buckets.iter().enumerate().all(|(index, bucket)| {
+            let fits = |entry: &Entry| table.index(&entry.contact.id) == index;
+            bucket.entries.len() <= K
+                && bucket.spares.len() <= K
+                && bucket.entries.iter().chain(&bucket.spares).all(fits)
+        });
+        let mut addrs: Vec<_> = table.iter().map(|contact| contact.addr).collect();
+        addrs.sort();
+        addrs.dedup();
+        in_place && addrs.len() == table.len()
+    }
+
+    quickcheck! {
+        fn closest_are_closest(seed: u8, target: u64, nodes: u8) -> bool {
+            let (table, _) = filled(u32::from(nodes) * 4, seed);
+            let mut target_id = [0; 20];
+            target_id[..8].copy_from_slice(&(target >> (seed % 64)).to_be_bytes());
+            let mut all: Vec<_> = table.iter().collect();
+            all.sort_by_key(|contact| contact.id.distance(&target_id));
+            all.truncate(K);
+            is_sound(&table) && table.closest(&target_id, K) == all
+        }
+
+        fn refresh_targets_fall_into_their_bucket(seed: u8) -> bool {
+            let (mut table, mut rng) = filled(600, seed);
+            (0..table.buckets.len()).all(|_| {
+                let before: Vec<_> = table.buckets.iter().map(|bucket| bucket.touched).collect();
+                let target = table.refresh_target(at(50), &mut rng);
+                let index = table.index(&target);
+                before[index] < at(50) && table.buckets[index].touched == at(50)
+            })
+        }
+
+        fn churn_keeps_the_table_sound(steps: Vec<(u16, u8, u8)>, seed: u8) -> bool {
+            let (mut table, mut rng) = filled(100, seed);
+            for (step, (n, first, what)) in steps.into_iter().enumerate() {
+                let now = at(10 + step as u64 * 60);
+                let contact = node(u32::from(n) % 300, first >> (what % 8), &mut rng);
+                match what % 3 {
+                    0 => drop(table.failed(contact.addr, now)),
+                    1 => table.remove(contact.addr),
+                    _ => drop(table.answered(now, contact, RTT)),
+                }
+                if !is_sound(&table) {
+                    return false;
+                }
+            }
+            true
+        }
+    }
+
+    #[test]
+    fn the_far_half_has_one_bucket_and_the_near_one_splits() {
+        let (table, _) = filled(2_000, 3);
+        assert!(table.buckets.len() > 5);
+        assert!(table.buckets[..5].iter().all(|bucket| bucket.entries.len() == K));
+        assert!(table.len() < 100);
+    }
+
+    #[test]
+    fn a_good_node_stays_a_silent_one_is_asked_twice_and_replaced() {
+        let (mut table, mut rng) = (Table::new(NodeId([0; 20])), Rng::new([1; 32]));
+        // One near node, so that the far bucket is not the last one.
+        let near = node(100, 0, &mut rng);
+        table.answered(at(0), near, RTT);
+        let far: Vec<_> = (0..9).map(|n| node(n, 0x80, &mut rng)).collect();
+        for contact in &far[..8] {
+            assert_eq!(table.answered(at(0), *contact, RTT), Answered::Added);
+        }
+        assert_eq!(table.answered(at(60), far[8], RTT), Answered::Spare { doubt: None });
+        for contact in &far[1..8] {
+            assert_eq!(table.answered(at(900), *contact, RTT), Answered::Known);
+        }
+        assert_eq!(table.answered(at(1000), far[8], RTT), Answered::Spare { doubt: Some(far[0]) });
+        assert_eq!(table.failed(far[0].addr, at(1001)), Some(far[0]), "once more");
+        assert!(table.contains(&far[0]));
+        assert_eq!(table.failed(far[0].addr, at(1003)), None);
+        assert!(!table.contains(&far[0]) && table.contains(&far[8]));
+    }
+
+    #[test]
+    fn a_late_timeout_does_not_count_against_a_node_that_answered_since() {
+        let (mut table, mut rng) = (Table::new(NodeId([0; 20])), Rng::new([1; 32]));
+        let contact = node(0, 0x80, &mut rng);
+        table.answered(at(10), contact, RTT);
+        assert!((0..9).all(|_| table.failed(contact.addr, at(9)).is_none()));
+        assert_eq!(table.len(), 1);
+        assert!((0..9).all(|_| table.failed(contact.addr, at(11)).is_none()));
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn ids_and_addresses_cannot_be_taken_over() {
+        let (mut table, mut rng) = (Table::new(NodeId([0; 20])), Rng::new([1; 32]));
+        let original = node(0, 0x80, &mut rng);
+        table.answered(at(0), original, RTT);
+        let thief = Contact { addr: node(1, 0, &mut rng).addr, ..original };
+        assert_eq!(table.answered(at(1), thief, RTT), Answered::Refused);
+        assert!(table.contains(&original));
+        let restarted = Contact { id: node(0, 0x81, &mut rng).id, ..original };
+        assert_eq!(table.answered(at(2), restarted, RTT), Answered::Added);
+        assert_eq!(table.iter().collect::<Vec<_>>(), [restarted]);
+    }
+
+    #[test]
+    fn one_node_per_address_and_network_but_not_locally() {
+        let (mut table, mut rng) = (Table::new(NodeId([0; 20])), Rng::new([1; 32]));
+        let first = node(0, 0x80, &mut rng);
+        table.answered(at(0), first, RTT);
+        let mut other = |addr: &str, bits| Contact { addr: addr.parse().unwrap(), ..node(0, bits, &mut rng) };
+        assert_eq!(table.answered(at(0), other("8.0.0.1:7000", 1), RTT), Answered::Refused);
+        assert_eq!(table.answered(at(0), other("8.0.0.9:6881", 0x81), RTT), Answered::Refused);
+        assert_eq!(table.answered(at(0), other("8.0.1.9:6881", 0x81), RTT), Answered::Added);
+        for port in 1..=5 {
+            let contact = other(&format!("127.0.0.1:{port}"), 0x82);
+            assert!(table.wants(&contact));
+            assert_eq!(table.answered(at(0), contact, RTT), Answered::Added);
+        }
+    }
+}

@@ -1,0 +1,315 @@
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::lookup::Goal;
+use super::machine::Dht;
+use super::rpc::{LookupId, Purpose};
+use super::table::{K, Table};
+use super::votes::Votes;
+use super::{Event, Mode};
+use crate::base::{Cx, NodeId, Scope, SocketInfo, Time};
+use crate::limits;
+use crate::wire::krpc::{Call, Contact, Response};
+
+/// A node met by its question is asked something after this time: by then the hole that its question opened in its NAT
+/// is closed, and an answer proves that it is reachable.
+const VERIFY_AFTER: Duration = Duration::from_secs(90);
+
+/// Between two attempts to enter the network, at first; doubled each time.
+const BOOTSTRAP_RETRY: Duration = Duration::from_millis(500);
+const BOOTSTRAP_RETRY_MOST: Duration = Duration::from_secs(30);
+
+/// From this attempt on the owner is told of the silence: 1.5 s after the first.
+const SILENT_ATTEMPTS: u32 = 2;
+
+/// One question each, to the node heard of longest ago: this keeps a table of 90 nodes good within 15 minutes.
+const REFRESH_SERVER: Duration = Duration::from_secs(10);
+const REFRESH_CLIENT: Duration = Duration::from_secs(30);
+
+/// How often we look for the nodes around us.
+const NEIGHBOURS: Duration = Duration::from_secs(15 * 60);
+
+/// The same at first while we know few, because the network is small or as new as we are; doubled each time.
+const NEIGHBOURS_FEW: Duration = Duration::from_secs(1);
+const FEW: usize = 2 * K;
+
+/// What is removed from the storage in one go, and when the next go may be.
+const SWEEP: usize = 1_024;
+const SWEEP_PAUSE: Duration = Duration::from_millis(100);
+
+/// What we know of the network in one address family. The two families are two networks (BEP 32).
+#[derive(Debug)]
+pub(super) struct Overlay {
+    pub(super) table: Table,
+    pub(super) votes: Votes,
+    /// Where to enter.
+    hosts: Vec<SocketAddr>,
+    /// Attempts to enter in a row without an answer.
+    attempts: u32,
+    /// Lookups for the nodes around us in a row after which we still knew few.
+    few: u32,
+    /// The lookup that makes us known to the nodes around us.
+    neighbours: Option<LookupId>,
+    /// When to enter, or look for the nodes around us again.
+    neighbours_at: Option<Time>,
+    refresh_at: Option<Time>,
+}
+
+impl Overlay {
+    pub(super) fn new(id: NodeId) -> Self {
+        Self {
+            table: Table::new(id),
+            votes: Votes::default(),
+            hosts: Vec::new(),
+            attempts: 0,
+            few: 0,
+            neighbours: None,
+            neighbours_at: None,
+            refresh_at: None,
+        }
+    }
+
+    /// Where to enter the network.
+    pub(super) fn hosts(&self) -> &[SocketAddr] {
+        &self.hosts
+    }
+
+    pub(super) fn next_wake(&self) -> Option<Time> {
+        self.neighbours_at.into_iter().chain(self.refresh_at).min()
+    }
+}
+
+/// Nodes to be asked whether they are there: those met by their question, and those in doubt.
+#[derive(Debug, Default)]
+pub(super) struct Unverified {
+    nodes: BTreeMap<SocketAddr, (Time, NodeId)>,
+}
+
+impl Unverified {
+    /// A node asked us something.
+    pub(super) fn met(&mut self, now: Time, contact: Contact) {
+        let local = Scope::of(contact.addr.ip()).is_local();
+        self.add(contact, if local { now } else { now + VERIFY_AFTER });
+    }
+
+    /// A node in the table may be gone, or was named and may be of use: ask it now.
+    pub(super) fn doubt(&mut self, now: Time, contact: Contact) {
+        self.add(contact, now);
+    }
+
+    pub(super) fn forget(&mut self, addr: SocketAddr) {
+        self.nodes.remove(&addr);
+    }
+
+    pub(super) fn next_due(&self) -> Option<Time> {
+        self.nodes.values().map(|(due, _)| *due).min()
+    }
+
+    fn add(&mut self, contact: Contact, due: Time) {
+        if self.nodes.len() < limits::DHT_UNVERIFIED {
+            self.nodes.entry(contact.addr).or_insert((due, contact.id));
+        }
+    }
+
+    fn take_due(&mut self, now: Time) -> Option<Contact> {
+        let (&addr, &(_, id)) = self.nodes.iter().find(|(_, (due, _))| *due <= now)?;
+        self.nodes.remove(&addr);
+        Some(Contact { id, addr })
+    }
+}
+
+/// Entering the network and staying in it.
+impl Dht {
+    /// Asks these addresses, in parallel, for the nodes around us; again, ever more rarely, while we know nobody. May be
+    /// called at any time; at most [`limits::DHT_BOOTSTRAP`] addresses are kept.
+    pub fn bootstrap(&mut self, cx: &mut Cx<'_>, hosts: &[SocketAddr]) {
+        for &host in hosts {
+            let usable = Scope::of(host.ip()) != Scope::Unusable && host.port() != 0 && !self.is_own(host);
+            let overlay = self.overlay_mut(host.is_ipv4());
+            if !usable || overlay.hosts.len() >= limits::DHT_BOOTSTRAP || overlay.hosts.contains(&host) {
+                continue;
+            }
+            overlay.hosts.push(host);
+            overlay.attempts = 0;
+            match overlay.neighbours {
+                Some(id) => {
+                    if let Some(lookup) = self.lookups.get_mut(&id) {
+                        lookup.add_seed(host);
+                    }
+                }
+                None => overlay.neighbours_at = Some(cx.now),
+            }
+        }
+        self.on_grown(cx.now);
+        self.keep_up(cx);
+        self.pump(cx);
+    }
+
+    /// Our addresses have changed: nothing that was said of them is valid, and nobody knows us at the new ones.
+    pub(super) fn relocate(&mut self, cx: &mut Cx<'_>) {
+        for ipv4 in [true, false] {
+            let has_socket = self.sockets.iter().any(|socket| socket.bound.is_ipv4() == ipv4);
+            let own = |socket: &SocketInfo| (socket.bound.port(), socket.addrs.clone());
+            let own: Vec<_> = self.sockets.iter().map(own).collect();
+            let is_own = |host: &SocketAddr| {
+                own.iter().any(|(port, addrs)| *port == host.port() && addrs.contains(&host.ip()))
+            };
+            let overlay = self.overlay_mut(ipv4);
+            overlay.votes.clear();
+            overlay.hosts.retain(|host| !is_own(host));
+            overlay.attempts = 0;
+            overlay.few = 0;
+            overlay.neighbours_at = has_socket.then_some(cx.now);
+        }
+        for topic in self.topics.values_mut() {
+            for id in topic.lookups() {
+                self.lookups.remove(id);
+            }
+            topic.restart(cx.now);
+        }
+        self.keep_up(cx);
+    }
+
+    /// Does what is due at this moment to stay part of the network.
+    pub(super) fn keep_up(&mut self, cx: &mut Cx<'_>) {
+        for ipv4 in [true, false] {
+            self.seek_neighbours(cx, ipv4);
+            self.refresh(cx, ipv4);
+        }
+        if self.sweep_at <= cx.now && self.store.next_expiry().is_some_and(|at| at <= cx.now) {
+            self.store.expire(cx.now, SWEEP);
+            self.sweep_at = cx.now + SWEEP_PAUSE;
+        }
+    }
+
+    /// The lookup for the nodes around us has ended.
+    pub(super) fn on_neighbours_found(&mut self, cx: &mut Cx<'_>, id: LookupId, ipv4: bool) {
+        let overlay = self.overlay_mut(ipv4);
+        if overlay.neighbours != Some(id) {
+            return;
+        }
+        overlay.neighbours = None;
+        if overlay.table.is_empty() {
+            return;
+        }
+        overlay.attempts = 0;
+        overlay.few = if overlay.table.len() < FEW { overlay.few + 1 } else { 0 };
+        let pause = match overlay.few {
+            0 => NEIGHBOURS,
+            few => NEIGHBOURS.min(NEIGHBOURS_FEW * (1 << (few - 1).min(12))),
+        };
+        overlay.neighbours_at = Some(cx.now + pause);
+        if !self.is_up {
+            self.is_up = true;
+            self.tell(Event::Bootstrapped { nodes: self.nodes().count() });
+        }
+    }
+
+    /// A node has entered the table.
+    pub(super) fn on_added(&mut self, cx: &mut Cx<'_>, ipv4: bool) {
+        let overlay = self.overlay_mut(ipv4);
+        let nodes = overlay.table.len();
+        overlay.refresh_at.get_or_insert(cx.now + REFRESH_SERVER);
+        if nodes == 1 && overlay.neighbours.is_none() {
+            overlay.neighbours_at = Some(cx.now);
+            self.seek_neighbours(cx, ipv4);
+        }
+        if nodes <= K {
+            self.on_grown(cx.now);
+        }
+    }
+
+    /// A node may have left the table. If that was the last one, we are to enter anew.
+    pub(super) fn on_removed(&mut self, cx: &mut Cx<'_>, ipv4: bool) {
+        let overlay = self.overlay_mut(ipv4);
+        if overlay.table.is_empty() && overlay.refresh_at.take().is_some() {
+            overlay.neighbours_at = Some(cx.now);
+            let is_alone = self.nodes().next().is_none();
+            self.is_up &= !is_alone;
+            self.seek_neighbours(cx, ipv4);
+        }
+    }
+
+    pub(super) fn on_refreshed(&mut self, cx: &mut Cx<'_>, source: Contact, response: &Response<'_>) {
+        for contact in self.named(source.addr, response).into_iter().take(3) {
+            if self.overlay(contact.addr.is_ipv4()).table.wants(&contact) {
+                self.unverified.doubt(cx.now, contact);
+            }
+        }
+    }
+
+    pub(super) fn on_vote(&mut self, cx: &mut Cx<'_>, from: SocketAddr, seen: SocketAddr) {
+        let votes = &mut self.overlay_mut(from.is_ipv4()).votes;
+        let before = votes.public();
+        match votes.vote(from, seen) {
+            Ok(Some(public)) => {
+                if before.is_some() {
+                    self.topics.values_mut().for_each(|topic| topic.hasten(cx.now));
+                }
+                self.tell(Event::Observed { public });
+            }
+            Ok(None) => {}
+            Err(_) => self.counters.refused_votes += 1,
+        }
+    }
+
+    /// Asks those who are to be asked whether they are there.
+    pub(super) fn pump_unverified(&mut self, cx: &mut Cx<'_>) {
+        while let Some(contact) = self.unverified.take_due(cx.now) {
+            if self.may_ask(cx.now, contact.addr) {
+                self.ask(cx, contact.addr, Some(contact.id), Call::Ping, Purpose::Ping, false);
+            } else {
+                // Not before the pacer lets something pass; of what else waits for it, this matters least.
+                self.unverified.add(contact, cx.now + Duration::from_secs(1));
+            }
+        }
+    }
+
+    fn seek_neighbours(&mut self, cx: &mut Cx<'_>, ipv4: bool) {
+        let target = self.id.0;
+        let overlay = self.overlay_mut(ipv4);
+        if overlay.neighbours_at.is_none_or(|at| at > cx.now) {
+            return;
+        }
+        let before = overlay.neighbours.take();
+        overlay.neighbours_at = None;
+        let entering = overlay.table.is_empty();
+        let (attempts, asked) = (overlay.attempts, overlay.hosts.len());
+        if entering {
+            overlay.attempts += 1;
+            let pause = (BOOTSTRAP_RETRY * (1 << attempts.min(10))).min(BOOTSTRAP_RETRY_MOST);
+            overlay.neighbours_at = (asked > 0).then_some(cx.now + pause);
+        }
+        if let Some(before) = before {
+            self.lookups.remove(&before);
+        }
+        let begun = self.begin_lookup(target, Goal::Neighbours, ipv4);
+        let overlay = self.overlay_mut(ipv4);
+        overlay.neighbours = begun;
+        if begun.is_none() {
+            overlay.neighbours_at = (!entering).then_some(cx.now + NEIGHBOURS);
+        }
+        if begun.is_some() && attempts >= SILENT_ATTEMPTS && self.nodes().next().is_none() {
+            self.tell(Event::BootstrapSilent { asked });
+        }
+    }
+
+    fn refresh(&mut self, cx: &mut Cx<'_>, ipv4: bool) {
+        let serves = self.mode == Mode::Server || self.reachable;
+        let overlay = self.overlay_mut(ipv4);
+        if overlay.refresh_at.is_none_or(|at| at > cx.now) {
+            return;
+        }
+        let Some(stalest) = overlay.table.stalest() else {
+            overlay.refresh_at = None;
+            return;
+        };
+        overlay.refresh_at = Some(cx.now + if serves { REFRESH_SERVER } else { REFRESH_CLIENT });
+        let target = overlay.table.refresh_target(cx.now, cx.rng);
+        if self.may_ask(cx.now, stalest.addr) {
+            let call = Call::FindNode { target, want: None };
+            self.ask(cx, stalest.addr, Some(stalest.id), call, Purpose::Refresh, false);
+        }
+    }
+}

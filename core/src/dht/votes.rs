@@ -1,0 +1,149 @@
+use std::collections::{BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+
+use crate::base::Scope;
+
+/// How many of the latest votes count.
+const VOTES: usize = 32;
+
+/// How many networks of different owners (an IPv4 /16, an IPv6 /32) must agree on an address of the internet.
+const NETWORKS: usize = 3;
+
+/// Our address by the `ip` in answers (BEP 42): every node that answers has one vote, and the majority of the latest
+/// decides.
+#[derive(Debug, Default)]
+pub(super) struct Votes {
+    latest: VecDeque<Vote>,
+    public: Option<SocketAddr>,
+}
+
+#[derive(Debug)]
+struct Vote {
+    /// Without the port for voters of the internet: there, many nodes at one address have one vote.
+    voter: SocketAddr,
+    seen: SocketAddr,
+}
+
+impl Votes {
+    /// Our address, as far as it is agreed on.
+    pub(super) fn public(&self) -> Option<SocketAddr> {
+        self.public
+    }
+
+    /// Counts a vote, instead of an earlier one of the same voter. Returns our address if that changes it.
+    ///
+    /// # Errors
+    ///
+    /// If the vote cannot be true: what a node of the internet sees of us is an address of the internet, and of its own
+    /// family.
+    pub(super) fn vote(&mut self, from: SocketAddr, seen: SocketAddr) -> Result<Option<SocketAddr>, Absurd> {
+        let (voter_scope, seen_scope) = (Scope::of(from.ip()), Scope::of(seen.ip()));
+        let plausible = from.is_ipv4() == seen.is_ipv4()
+            && seen.port() != 0
+            && seen_scope != Scope::Unusable
+            && voter_scope.is_local() == seen_scope.is_local();
+        if !plausible {
+            return Err(Absurd);
+        }
+        let voter = if voter_scope.is_local() { from } else { SocketAddr::new(from.ip(), 0) };
+        self.latest.retain(|vote| vote.voter != voter);
+        self.latest.push_back(Vote { voter, seen });
+        if self.latest.len() > VOTES {
+            self.latest.pop_front();
+        }
+        let winner = self.winner();
+        if winner.is_none() || winner == self.public {
+            return Ok(None);
+        }
+        self.public = winner;
+        Ok(winner)
+    }
+
+    /// Forgets everything: we are elsewhere.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Votes from the internet count more than any number of local ones.
+    fn winner(&self) -> Option<SocketAddr> {
+        let is_global = |vote: &&Vote| !Scope::of(vote.voter.ip()).is_local();
+        let mut counted: Vec<&Vote> = self.latest.iter().filter(is_global).collect();
+        let local = counted.is_empty();
+        if local {
+            counted = self.latest.iter().collect();
+        }
+        counted.iter().map(|vote| vote.seen).find(|seen| {
+            let agreeing = || counted.iter().filter(|vote| vote.seen == *seen);
+            let networks = || agreeing().map(|vote| network(vote.voter.ip())).collect::<BTreeSet<_>>().len();
+            agreeing().count() * 2 > counted.len() && (local || networks() >= NETWORKS)
+        })
+    }
+}
+
+/// A vote that cannot be true.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Absurd;
+
+fn network(ip: IpAddr) -> [u8; 4] {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            [0, 0, a, b]
+        }
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.octets();
+            [a, b, c, d]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn three_networks_and_a_majority() {
+        let (ours, lie) = (addr("198.51.100.1:7000"), addr("198.51.100.66:7000"));
+        let mut votes = Votes::default();
+        assert_eq!(votes.vote(addr("8.1.0.1:1"), ours), Ok(None));
+        assert_eq!(votes.vote(addr("8.1.0.2:1"), ours), Ok(None), "of the same network");
+        assert_eq!(votes.vote(addr("8.1.0.2:2"), ours), Ok(None), "the same voter");
+        assert_eq!(votes.vote(addr("8.2.0.1:1"), ours), Ok(None));
+        assert_eq!(votes.vote(addr("8.3.0.1:1"), ours), Ok(Some(ours)));
+        assert_eq!(votes.vote(addr("8.4.0.1:1"), ours), Ok(None), "no change");
+        for n in 0..4 {
+            assert_eq!(votes.vote(addr(&format!("9.{n}.0.1:1")), lie), Ok(None), "no majority");
+        }
+        assert_eq!(votes.public(), Some(ours));
+        let moved = (5..60).find_map(|n| votes.vote(addr(&format!("9.{n}.0.1:1")), lie).unwrap());
+        assert_eq!(moved, Some(lie), "we are elsewhere now");
+        assert!(votes.latest.len() <= VOTES);
+    }
+
+    #[test]
+    fn one_voter_is_enough_on_a_local_network() {
+        let mut votes = Votes::default();
+        let ours = addr("127.0.0.1:7000");
+        assert_eq!(votes.vote(addr("127.0.0.1:6881"), ours), Ok(Some(ours)));
+        assert_eq!(votes.vote(addr("127.0.0.1:6882"), ours), Ok(None));
+    }
+
+    #[test]
+    fn absurd_votes() {
+        let mut votes = Votes::default();
+        let cases = [
+            ("8.1.0.1:1", "192.168.1.1:7000"),
+            ("8.1.0.1:1", "[2001:db8::1]:7000"),
+            ("8.1.0.1:1", "198.51.100.1:0"),
+            ("8.1.0.1:1", "224.0.0.1:7000"),
+            ("127.0.0.1:1", "198.51.100.1:7000"),
+        ];
+        for (from, seen) in cases {
+            assert_eq!(votes.vote(addr(from), addr(seen)), Err(Absurd), "{from} {seen}");
+        }
+    }
+}
