@@ -1,0 +1,195 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use folkmoot_core::base::{Backoff, Host, Incarnation};
+use folkmoot_core::node::{Config, Node};
+
+use crate::clock::Clock;
+use crate::code::parse_code;
+use crate::defaults;
+use crate::driver::{Driver, MAX_CALLS};
+use crate::error::Error;
+use crate::meeting::{About, Folkmoot, Meeting};
+use crate::profile::{self, Profile};
+use crate::sockets::Sockets;
+
+/// How a node is to be set up; made by [`Folkmoot::builder`]. What is not said has a default that works.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    name: String,
+    bind: Vec<SocketAddr>,
+    bootstrap: Vec<Host>,
+    stun: Vec<Host>,
+    state: State,
+    profile: Option<String>,
+    reconnect: Backoff,
+    connect_timeout: Duration,
+    weak_codes: bool,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Default,
+    Dir(PathBuf),
+    Nowhere,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self {
+            name: String::new(),
+            bind: Vec::new(),
+            bootstrap: defaults::bootstrap(),
+            stun: defaults::stun(),
+            state: State::Default,
+            profile: None,
+            reconnect: Backoff::default(),
+            connect_timeout: Duration::from_secs(30),
+            weak_codes: false,
+        }
+    }
+
+    /// The name that the others see; the core cuts it after 48 bytes. By default `guest-` and the beginning of the device's id.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// A UDP address to listen on; port 0 is any that is free. May be said more than once. If it is not said, the node listens on
+    /// all addresses of both families, on the ports it had the last time if they are free.
+    pub fn bind(mut self, addr: SocketAddr) -> Self {
+        self.bind.push(addr);
+        self
+    }
+
+    /// Where to enter the DHT, instead of [`defaults::BOOTSTRAP`].
+    pub fn bootstrap(mut self, hosts: impl IntoIterator<Item = Host>) -> Self {
+        self.bootstrap = hosts.into_iter().collect();
+        self
+    }
+
+    /// STUN servers, instead of [`defaults::STUN`]. It goes without any.
+    pub fn stun(mut self, hosts: impl IntoIterator<Item = Host>) -> Self {
+        self.stun = hosts.into_iter().collect();
+        self
+    }
+
+    /// Where identities are kept. By default `folkmoot` in `XDG_STATE_HOME`, else in `~/.local/state`.
+    pub fn state_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.state = State::Dir(dir.into());
+        self
+    }
+
+    /// Keeps nothing: the node is a new device, and gone with the process.
+    pub fn ephemeral(mut self) -> Self {
+        self.state = State::Nowhere;
+        self
+    }
+
+    /// Which identity of the state directory to be: a hexadecimal device or member id or at least four digits that begin
+    /// it, or the name of a profile, made if there is none. By default the first profile that no process uses.
+    pub fn profile(mut self, profile: impl Into<String>) -> Self {
+        self.profile = Some(profile.into());
+        self
+    }
+
+    /// What to do about a lost link; by default, three attempts five seconds apart.
+    pub fn reconnect(mut self, policy: Backoff) -> Self {
+        self.reconnect = policy;
+        self
+    }
+
+    /// How long one attempt to connect to a device may take; by default, 30 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Takes codes that are shorter than [`folkmoot_core::meeting::Code::MIN_CHARS`] too.
+    pub fn weak_codes(mut self, allowed: bool) -> Self {
+        self.weak_codes = allowed;
+        self
+    }
+
+    /// Starts the node: takes an identity, opens the sockets, enters the DHT. It runs on a thread of its own until the
+    /// [`Folkmoot`] and all its meetings are dropped.
+    ///
+    /// # Errors
+    ///
+    /// If the state directory cannot be used, a socket cannot be opened, or the machine gives no randomness or thread.
+    pub async fn start(self) -> Result<Folkmoot, Error> {
+        smol::unblock(move || self.start_blocking()).await
+    }
+
+    /// Starts a node and joins one meeting with it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::start`] and [`Folkmoot::join`].
+    pub async fn join(self, code: &str) -> Result<Meeting, Error> {
+        // A code that is none is told before anything is touched.
+        parse_code(code, self.weak_codes)?;
+        self.start().await?.join(code).await
+    }
+
+    fn start_blocking(self) -> Result<Folkmoot, Error> {
+        let clock = Clock::start();
+        let profile = self.take_profile(&clock)?;
+        let (identity, incarnation) = match &profile {
+            Some(profile) => (profile.identity, profile.incarnation),
+            None => (profile::fresh_identity()?, Incarnation(clock.unix().as_millis())),
+        };
+        let remembered = profile.as_ref().map_or_else(Vec::new, Profile::ports);
+        let sockets = Sockets::open(&self.bind, &remembered)?;
+        let bound = sockets.bound();
+        if let Some(profile) = &profile
+            && self.bind.is_empty()
+        {
+            let mut ports: Vec<_> = bound.iter().map(SocketAddr::port).collect();
+            ports.dedup();
+            profile.remember_ports(&ports);
+        }
+
+        let (device, member) = profile::ids(&identity);
+        let name = if self.name.is_empty() { format!("guest-{:.4}", device.to_string()) } else { self.name };
+        let mut config = Config::new(identity, incarnation);
+        config.name = name.clone();
+        config.bootstrap = self.bootstrap;
+        config.stun = self.stun;
+        config.reconnect = self.reconnect;
+        config.connect_timeout = self.connect_timeout;
+        let node = Node::new(config, profile::entropy()?, clock.now(), clock.unix());
+
+        let (calls, to_node) = async_channel::bounded(MAX_CALLS);
+        let about = About {
+            device,
+            member,
+            name,
+            bound,
+            clock: clock.clone(),
+            profile: profile.as_ref().map(|profile| profile.name.clone()),
+            instead_of: profile.as_ref().and_then(|profile| profile.instead_of.clone()),
+            weak_codes: self.weak_codes,
+        };
+        let driver = Driver::new(node, clock, sockets, to_node);
+        let run = move || {
+            async_io::block_on(driver.run());
+            // The lock on the identity is held until the others have been told goodbye.
+            drop(profile);
+        };
+        thread::Builder::new().name("folkmoot".into()).spawn(run).map_err(Error::Thread)?;
+        Ok(Folkmoot::new(about, calls))
+    }
+
+    fn take_profile(&self, clock: &Clock) -> Result<Option<Profile>, Error> {
+        let root = match &self.state {
+            State::Nowhere => return Ok(None),
+            State::Dir(dir) => dir.clone(),
+            State::Default => profile::default_root()?,
+        };
+        Profile::take(&root, self.profile.as_deref(), clock.unix()).map(Some)
+    }
+}

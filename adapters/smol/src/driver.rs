@@ -1,0 +1,295 @@
+//! The event loop, a thin one: it hands the node what happens, does what the node says, and sleeps.
+
+use std::future::{pending, poll_fn};
+use std::time::{Duration, Instant};
+
+use async_channel::{Receiver, Sender};
+use async_io::Timer;
+use folkmoot_core::base::{Transmit, Wake};
+use folkmoot_core::meeting::Code;
+use folkmoot_core::node::{
+    Answer, Command, Event, Input, MeetingHandle, MemberView, Network, Node, Output, Request, RequestId,
+    RequestKind, Tag,
+};
+use futures_lite::FutureExt as _;
+
+use crate::clock::Clock;
+use crate::delivery::Delivery;
+use crate::derive;
+use crate::resolve;
+use crate::sockets::{Datagram, Sockets};
+
+/// Calls that may wait for the loop; beyond that the callers wait.
+pub(crate) const MAX_CALLS: usize = 64;
+
+/// Batches of datagrams read from one socket before the other inputs have their turn.
+const BATCHES_PER_TURN: usize = 8;
+
+/// How long a datagram waits for room in the kernel's buffer before it is given up, as a network would.
+const SEND_PATIENCE: Duration = Duration::from_millis(100);
+
+/// How often the clocks are compared, to notice a sleep or a step.
+const CHECK_CLOCK: Duration = Duration::from_secs(5);
+
+/// How often the machine's addresses are read again.
+const CHECK_INTERFACES: Duration = Duration::from_secs(10);
+
+/// How long a node that nobody holds any more may take to tell the others that it leaves.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What the handles ask of the loop.
+#[derive(Debug)]
+pub(crate) enum Call {
+    Join { meeting: MeetingHandle, code: Code, events: Sender<Event> },
+    Say { meeting: MeetingHandle, tag: Tag, text: String },
+    Leave { meeting: MeetingHandle },
+    Members { meeting: MeetingHandle, reply: Sender<Vec<MemberView>> },
+}
+
+/// A node and everything it is driven with.
+pub(crate) struct Driver {
+    node: Node,
+    clock: Clock,
+    sockets: Sockets,
+    /// Open for as long as anyone holds the node.
+    calls: Receiver<Call>,
+    answer: Sender<(RequestId, Answer)>,
+    answered: Receiver<(RequestId, Answer)>,
+    delivery: Delivery,
+    unsent: Option<(Transmit, Instant)>,
+    wake: Option<Wake>,
+    check_clock: Instant,
+    check_interfaces: Instant,
+    /// Set once nobody holds the node any more: when to stop waiting for the goodbyes.
+    closing: Option<Instant>,
+}
+
+/// Where a drain ended.
+enum Drained {
+    /// The node has nothing left.
+    Idle,
+    /// An application must read first.
+    Undelivered,
+    /// The kernel must send first.
+    Unsent,
+}
+
+/// What ended a wait.
+enum Woken {
+    /// Something is due, or there is something to read.
+    Ready,
+    Call(Call),
+    Answer(RequestId, Answer),
+    /// There will be no more calls.
+    Released,
+}
+
+impl Driver {
+    pub(crate) fn new(node: Node, clock: Clock, sockets: Sockets, calls: Receiver<Call>) -> Self {
+        let now = Instant::now();
+        let (answer, answered) = async_channel::unbounded();
+        Self {
+            node,
+            clock,
+            sockets,
+            calls,
+            answer,
+            answered,
+            delivery: Delivery::default(),
+            unsent: None,
+            wake: None,
+            check_clock: now + CHECK_CLOCK,
+            check_interfaces: now + CHECK_INTERFACES,
+            closing: None,
+        }
+    }
+
+    /// Runs until nobody holds the node any more and the others know.
+    pub(crate) async fn run(mut self) {
+        self.tell_sockets();
+        loop {
+            let drained = self.drain();
+            let woken = match drained {
+                Drained::Idle if self.is_over() => return,
+                Drained::Idle => self.sleep().await,
+                // Calls are taken meanwhile: someone who leaves need not read what came before.
+                Drained::Undelivered => self.next_call().or(ready(self.delivery.room())).await,
+                Drained::Unsent => ready(self.room_to_send()).await,
+            };
+            match woken {
+                Woken::Call(call) => self.take_call(call),
+                Woken::Answer(id, answer) => self.handle(Input::Answer(id, answer)),
+                Woken::Released => self.closing = Some(Instant::now() + LINGER),
+                Woken::Ready => {}
+            }
+            // Whatever the reason to wake: an application that calls without end must not keep the sockets unread.
+            if let Drained::Idle = drained {
+                self.read();
+                self.check();
+                self.handle(Input::Tick);
+            }
+            while let Some(meeting) = self.delivery.abandoned() {
+                self.command(Command::Leave { meeting });
+            }
+        }
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        self.node.handle(self.clock.now(), input);
+    }
+
+    fn command(&mut self, command: Command) {
+        self.handle(Input::Command(command));
+    }
+
+    fn tell_sockets(&mut self) {
+        self.handle(Input::Network(Network::Sockets(self.sockets.infos())));
+    }
+
+    /// Does all that the node says, until it has no more to say or must be kept from saying more.
+    fn drain(&mut self) -> Drained {
+        loop {
+            if !self.delivery.deliver() {
+                return Drained::Undelivered;
+            }
+            if let Some((transmit, since)) = self.unsent.take()
+                && self.sockets.send(&transmit).is_pending()
+            {
+                if since.elapsed() < SEND_PATIENCE {
+                    self.unsent = Some((transmit, since));
+                    return Drained::Unsent;
+                }
+                self.sockets.give_up();
+            }
+            match self.node.poll() {
+                Output::Transmit(transmit) => self.unsent = Some((transmit, Instant::now())),
+                Output::Request(request) => self.ask(request),
+                Output::Event(event) => {
+                    tracing::debug!(?event);
+                    self.delivery.push(event);
+                }
+                Output::Idle(wake) => {
+                    self.wake = wake;
+                    return Drained::Idle;
+                }
+            }
+        }
+    }
+
+    /// Has a thread that may block do what the node asks for.
+    fn ask(&self, Request { id, kind }: Request) {
+        let answer_to = self.answer.clone();
+        let work = move || {
+            let answer = match kind {
+                RequestKind::Resolve(name, port) => Answer::Resolved(resolve::resolve(&name, port)),
+                RequestKind::Derive(code) => match derive::stretch(&code) {
+                    Ok(master) => Answer::Derived(master),
+                    Err(error) => return tracing::error!(%error, "the code cannot be stretched"),
+                },
+            };
+            // If nobody waits for it any more, so be it.
+            let _ = answer_to.try_send((id, answer));
+        };
+        smol::unblock(work).detach();
+    }
+
+    /// Sleeps until something is due or comes in.
+    async fn sleep(&self) -> Woken {
+        let wake = self.wake.map(|wake| self.clock.instant(wake.at));
+        let due = [wake, self.sockets.rested(), self.closing].into_iter().flatten();
+        let until = due.fold(self.check_clock.min(self.check_interfaces), Instant::min);
+        let timer = async {
+            Timer::at(until).await;
+        };
+        let readable = poll_fn(|cx| self.sockets.poll_readable(cx));
+        self.next_call().or(self.next_answer()).or(ready(readable.or(timer))).await
+    }
+
+    /// The next call. Pends forever once there will be none.
+    async fn next_call(&self) -> Woken {
+        if self.closing.is_some() {
+            return pending().await;
+        }
+        self.calls.recv().await.map_or(Woken::Released, Woken::Call)
+    }
+
+    async fn next_answer(&self) -> Woken {
+        match self.answered.recv().await {
+            Ok((id, answer)) => Woken::Answer(id, answer),
+            Err(_) => pending().await,
+        }
+    }
+
+    async fn room_to_send(&self) {
+        let Some((transmit, since)) = &self.unsent else { return };
+        let patience = async {
+            Timer::at(*since + SEND_PATIENCE).await;
+        };
+        poll_fn(|cx| self.sockets.poll_writable(transmit.socket, cx)).or(patience).await;
+    }
+
+    fn take_call(&mut self, call: Call) {
+        match call {
+            Call::Join { meeting, code, events } => {
+                self.delivery.add(meeting, events);
+                self.command(Command::Join { meeting, code });
+            }
+            Call::Say { meeting, tag, text } => self.command(Command::Say { meeting, tag, text }),
+            Call::Leave { meeting } => self.command(Command::Leave { meeting }),
+            Call::Members { meeting, reply } => {
+                let _ = reply.try_send(self.node.members(meeting));
+            }
+        }
+    }
+
+    /// Reads what the sockets have, within bounds. The node is not drained in between: it bounds its own queues, and what a
+    /// few batches make it say fits.
+    fn read(&mut self) {
+        let Self { node, clock, sockets, .. } = self;
+        for n in 0..sockets.len() {
+            for _ in 0..BATCHES_PER_TURN {
+                let now = clock.now();
+                let more = sockets.receive(n, |Datagram { socket, local, from, bytes }| {
+                    node.handle(now, Input::Datagram { socket, local, from, bytes });
+                });
+                if !more {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Looks now and then whether the machine slept, its clock was set, or its addresses changed.
+    fn check(&mut self) {
+        let now = Instant::now();
+        let mut woke = false;
+        if now >= self.check_clock {
+            self.check_clock = now + CHECK_CLOCK;
+            let changes = self.clock.check();
+            woke = changes.woke;
+            if changes.woke {
+                tracing::info!("the machine slept");
+                self.handle(Input::Network(Network::Woke));
+            }
+            if changes.set {
+                tracing::info!("the wall clock was set");
+                self.handle(Input::Clock(self.clock.unix()));
+            }
+        }
+        if woke || now >= self.check_interfaces {
+            self.check_interfaces = now + CHECK_INTERFACES;
+            if self.sockets.refresh() {
+                self.tell_sockets();
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.closing.is_some_and(|until| self.delivery.is_empty() || Instant::now() >= until)
+    }
+}
+
+async fn ready(wait: impl Future<Output = ()>) -> Woken {
+    wait.await;
+    Woken::Ready
+}
