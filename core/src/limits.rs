@@ -130,3 +130,37 @@ pub const DHT_PEERS_PER_IP: usize = 64;
 
 /// Peers stored in all: some 150 bytes each.
 pub const DHT_STORED_PEERS: usize = 60_000;
+
+// log: what one meeting may hold. Entries take some 9 MB at most; authors who admit all the devices they can, in all
+// their logs, can make it 20 MB more.
+
+/// Entries held in one meeting, ours and others': a busy day of a meeting of 50.
+pub const LOG_ENTRIES: usize = 8_192;
+
+/// Bytes that those entries may take: 8192 ordinary ones take about 2 MB; this leaves room for long ones.
+pub const LOG_BYTES: usize = 8 * 1024 * 1024;
+
+/// Entries that the application has not drained; beyond it nothing is taken in. A member who returns after a day
+/// fetches thousands, in frames of a hundred.
+pub const LOG_UNREAD: usize = 1_024;
+
+/// Bytes of those entries.
+pub const LOG_UNREAD_BYTES: usize = 2 * 1024 * 1024;
+
+/// Messages of ours that someone has not confirmed; beyond it nothing more can be said. They are never dropped.
+pub const LOG_UNDELIVERED: usize = 1_024;
+
+/// Bytes of those messages.
+pub const LOG_UNDELIVERED_BYTES: usize = 2 * 1024 * 1024;
+
+/// Logs held in one meeting; each run of each device is one.
+pub const LOGS: usize = 512;
+
+/// Logs held of one device: runs before them are of interest to nobody who is still there.
+pub const LOG_RUNS: usize = 4;
+
+/// Logs that a linked device may speak of over the life of a link.
+pub const LOGS_OF_PEER: usize = 2_048;
+
+/// Devices that may be members' during one run, and devices that a log may admit.
+pub const LOG_DEVICES: usize = 512;

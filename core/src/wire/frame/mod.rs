@@ -4,6 +4,7 @@
 //! have integer keys. Unknown keys and unknown kinds are ignored, so that versions can meet.
 
 pub mod control;
+pub mod log;
 
 use minicbor::{Decoder, Encoder};
 

@@ -1,0 +1,262 @@
+use std::collections::{BTreeMap, VecDeque};
+
+use super::entry::Entry;
+use crate::base::{DeviceId, Time};
+use crate::limits;
+use crate::wire::frame::log::{Admission, LogId};
+
+/// All logs of a meeting that are held, ours among them, within the limits on their number and size.
+#[derive(Debug)]
+pub(super) struct Store {
+    me: LogId,
+    logs: BTreeMap<LogId, Held>,
+    /// Of devices whose oldest logs were forgotten: runs up to this one are not taken in again, or what was in them
+    /// would be shown twice.
+    forgotten: BTreeMap<DeviceId, u64>,
+    entries: usize,
+    bytes: usize,
+    /// The logs of the entries that were not shown yet, in the order in which they came.
+    unread: VecDeque<LogId>,
+    unread_bytes: usize,
+}
+
+/// What is held of one log: entries without a gap.
+#[derive(Debug)]
+pub(super) struct Held {
+    entries: VecDeque<Entry>,
+    /// The first entry not held.
+    next: u64,
+    bytes: usize,
+    /// From which entry on a device may have the log, for the devices that it is known of.
+    pub(super) admitted: BTreeMap<DeviceId, u64>,
+    /// The proof that we may have the log.
+    pub(super) admission: Option<Admission>,
+    /// Entries before this one were said before we were connected to anyone who has them.
+    head: u64,
+    /// The first entry not shown yet.
+    shown: u64,
+}
+
+/// An entry for the application.
+#[derive(Debug)]
+pub(super) struct Unread {
+    pub(super) log: LogId,
+    pub(super) seq: u64,
+    pub(super) entry: Entry,
+    pub(super) history: bool,
+}
+
+impl Store {
+    pub(super) fn new(me: LogId) -> Self {
+        let mut logs = BTreeMap::new();
+        logs.insert(me, Held::new(0, 0));
+        Self {
+            me,
+            logs,
+            forgotten: BTreeMap::new(),
+            entries: 0,
+            bytes: 0,
+            unread: VecDeque::new(),
+            unread_bytes: 0,
+        }
+    }
+
+    pub(super) fn get(&self, log: LogId) -> Option<&Held> {
+        self.logs.get(&log)
+    }
+
+    pub(super) fn get_mut(&mut self, log: LogId) -> Option<&mut Held> {
+        self.logs.get_mut(&log)
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = LogId> + '_ {
+        self.logs.keys().copied()
+    }
+
+    /// Whether another entry may be taken in before the application has drained some.
+    pub(super) fn has_room(&self) -> bool {
+        self.unread.len() < limits::LOG_UNREAD && self.unread_bytes < limits::LOG_UNREAD_BYTES
+    }
+
+    /// Whether so much was drained that what was thrown away may be asked for again.
+    pub(super) fn has_ample_room(&self) -> bool {
+        self.unread.len() <= limits::LOG_UNREAD / 2 && self.unread_bytes <= limits::LOG_UNREAD_BYTES / 2
+    }
+
+    /// Whether a log that is not ours may be taken in.
+    pub(super) fn accepts(&self, log: LogId) -> bool {
+        log.device != self.me.device
+            && self.forgotten.get(&log.device).is_none_or(|&run| log.incarnation.0 > run)
+    }
+
+    /// Begins to hold a log from entry `start` on, forgetting another one if there are too many. `false` if that cannot
+    /// be.
+    pub(super) fn begin(
+        &mut self,
+        log: LogId,
+        start: u64,
+        head: u64,
+        keep: impl Fn(DeviceId) -> bool,
+    ) -> bool {
+        let runs: Vec<_> = self.logs.keys().filter(|held| held.device == log.device).copied().collect();
+        if let Some(&oldest) = runs.first()
+            && runs.len() >= limits::LOG_RUNS
+            && (log < oldest || !self.forget(oldest))
+        {
+            return false;
+        }
+        if self.logs.len() >= limits::LOGS {
+            let stalest = self
+                .logs
+                .iter()
+                .filter(|(id, held)| **id != self.me && !keep(id.device) && held.is_shown())
+                .min_by_key(|(_, held)| held.newest())
+                .map(|(id, _)| *id);
+            if !stalest.is_some_and(|stalest| self.forget(stalest)) {
+                return false;
+            }
+        }
+        self.logs.insert(log, Held::new(start, head));
+        true
+    }
+
+    /// Forgets a log, unless something in it was not shown yet.
+    fn forget(&mut self, log: LogId) -> bool {
+        if log == self.me || !self.logs.get(&log).is_some_and(Held::is_shown) {
+            return false;
+        }
+        if let Some(held) = self.logs.remove(&log) {
+            self.entries -= held.entries.len();
+            self.bytes -= held.bytes;
+            let run = self.forgotten.entry(log.device).or_default();
+            *run = log.incarnation.0.max(*run);
+        }
+        true
+    }
+
+    /// Adds the next entry of a log that is held. An entry of ours counts as shown.
+    pub(super) fn push(&mut self, log: LogId, entry: Entry) {
+        let Some(held) = self.logs.get_mut(&log) else { return };
+        let memory = entry.memory();
+        for device in &entry.admits {
+            if held.admitted.len() < limits::LOG_DEVICES {
+                held.admitted.entry(*device).or_insert(held.next);
+            }
+        }
+        if held.admission.is_none() && log != self.me && entry.admits.contains(&self.me.device) {
+            held.admission = Some(entry.admission(held.next));
+        }
+        held.entries.push_back(entry);
+        held.next += 1;
+        held.bytes += memory;
+        self.entries += 1;
+        self.bytes += memory;
+        if log == self.me {
+            held.shown = held.next;
+        } else {
+            self.unread.push_back(log);
+            self.unread_bytes += memory;
+        }
+    }
+
+    /// Gives up the entries that are held of a log, to go on at `start`: nobody who is here has what lies between.
+    /// `false` if some of them were not shown yet.
+    pub(super) fn skip_to(&mut self, log: LogId, start: u64) -> bool {
+        let Some(held) = self.logs.get_mut(&log) else { return false };
+        if !held.is_shown() || start < held.next {
+            return false;
+        }
+        self.entries -= held.entries.len();
+        self.bytes -= held.bytes;
+        held.entries.clear();
+        held.bytes = 0;
+        held.next = start;
+        held.shown = start;
+        true
+    }
+
+    /// The next entry to show.
+    pub(super) fn pop_unread(&mut self) -> Option<Unread> {
+        let log = self.unread.pop_front()?;
+        let held = self.logs.get_mut(&log)?;
+        let seq = held.shown;
+        let entry = held.get(seq)?.clone();
+        held.shown += 1;
+        self.unread_bytes -= entry.memory();
+        Some(Unread { log, seq, entry, history: seq < held.head })
+    }
+
+    /// Drops the oldest entries of the largest logs until the limits hold: those that were shown, and of our own those
+    /// before `confirmed`. The largest first, so that who says most loses most.
+    pub(super) fn make_room(&mut self, confirmed: u64) {
+        while self.entries > limits::LOG_ENTRIES || self.bytes > limits::LOG_BYTES {
+            let me = self.me;
+            let dispensable = |id: LogId, held: &Held| {
+                let until = if id == me { confirmed } else { held.shown };
+                !held.entries.is_empty() && held.start() < until
+            };
+            let largest = self
+                .logs
+                .iter_mut()
+                .filter(|(id, held)| dispensable(**id, held))
+                .max_by_key(|(_, held)| held.bytes);
+            let Some((_, held)) = largest else { return };
+            let Some(entry) = held.entries.pop_front() else { return };
+            held.bytes -= entry.memory();
+            self.bytes -= entry.memory();
+            self.entries -= 1;
+        }
+    }
+
+    /// Entries and bytes held.
+    #[cfg(test)]
+    pub(super) fn size(&self) -> (usize, usize) {
+        let entries = self.logs.values().map(|held| held.entries.len()).sum::<usize>();
+        let bytes = self.logs.values().flat_map(|held| &held.entries).map(Entry::memory).sum::<usize>();
+        assert_eq!((entries, bytes), (self.entries, self.bytes), "the accounts are wrong");
+        (entries, bytes)
+    }
+}
+
+impl Held {
+    fn new(start: u64, head: u64) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            next: start,
+            bytes: 0,
+            admitted: BTreeMap::new(),
+            admission: None,
+            head,
+            shown: start,
+        }
+    }
+
+    /// The oldest entry held; [`Held::next`] if none is.
+    pub(super) fn start(&self) -> u64 {
+        self.next - self.entries.len() as u64
+    }
+
+    /// The first entry not held.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    pub(super) fn get(&self, seq: u64) -> Option<&Entry> {
+        self.entries.get(usize::try_from(seq.checked_sub(self.start())?).ok()?)
+    }
+
+    /// The entries from `seq` on.
+    pub(super) fn from(&self, seq: u64) -> impl Iterator<Item = &Entry> {
+        let skipped = usize::try_from(seq.saturating_sub(self.start())).unwrap_or(usize::MAX);
+        self.entries.iter().skip(skipped)
+    }
+
+    /// When the newest entry held came.
+    pub(super) fn newest(&self) -> Option<Time> {
+        self.entries.back().map(|entry| entry.got)
+    }
+
+    fn is_shown(&self) -> bool {
+        self.shown == self.next
+    }
+}
