@@ -39,7 +39,7 @@ impl Dht {
         if is_another && !local {
             self.overlay_mut(contact.addr.is_ipv4()).table.remove(contact.addr);
             self.on_removed(cx, contact.addr.is_ipv4());
-            self.unverified.met(cx.now, contact);
+            self.unverified.met(cx.now, contact, false);
             self.on_unanswered(cx, pending);
             return;
         }

@@ -6,7 +6,7 @@
 //! What follows from the attacks this network has seen:
 //!
 //! - Only a node that answered *us* enters the routing table. One that asked us is checked 90 s later, when a NAT
-//!   would have closed the hole its own question opened.
+//!   would have closed the hole its own question opened; at once only while we know next to nobody.
 //! - An answer counts only if its transaction id, address, port and socket are those of a question that is pending.
 //! - A write token is a MAC over the address and the topic it was given for.
 //! - To an address that has not proven that it receives what we send, an answer is at most 3.5 times as long as

@@ -43,9 +43,11 @@ impl Dht {
     /// A node asked us something. It may be of use, once it has answered something itself.
     fn on_met(&mut self, cx: &mut Cx<'_>, contact: Contact) {
         let table = &self.overlay(contact.addr.is_ipv4()).table;
+        // While we know next to nobody, one that may be behind a NAT is better than none: how else would a network begin?
+        let at_once = Scope::of(contact.addr.ip()).is_local() || table.len() < K;
         let restarted = || table.at(contact.addr).is_some_and(|known| known.id != contact.id);
         if table.wants(&contact) || (!table.contains(&contact) && restarted()) {
-            self.unverified.met(cx.now, contact);
+            self.unverified.met(cx.now, contact, at_once);
             self.pump(cx);
         }
     }

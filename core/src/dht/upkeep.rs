@@ -87,10 +87,9 @@ pub(super) struct Unverified {
 }
 
 impl Unverified {
-    /// A node asked us something.
-    pub(super) fn met(&mut self, now: Time, contact: Contact) {
-        let local = Scope::of(contact.addr.ip()).is_local();
-        self.add(contact, if local { now } else { now + VERIFY_AFTER });
+    /// A node asked us something, or is somebody else than we thought.
+    pub(super) fn met(&mut self, now: Time, contact: Contact, at_once: bool) {
+        self.add(contact, if at_once { now } else { now + VERIFY_AFTER });
     }
 
     /// A node in the table may be gone, or was named and may be of use: ask it now.
