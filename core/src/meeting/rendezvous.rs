@@ -60,6 +60,8 @@ pub enum Action {
 pub enum Source {
     /// A DHT node at this address.
     Dht(IpAddr),
+    /// Our own DHT node's storage: the address announced itself to us, so a datagram of its came from there.
+    OurStore,
     /// A member, over a link.
     Member,
 }
@@ -201,11 +203,15 @@ impl Rendezvous {
         taken
     }
 
-    /// Knocks at an address that has just proved to know the code; no budget is needed.
+    /// Knocks at an address from which somebody proved to know the code. The allowance counts all the same: a member can
+    /// forge the address it sends from.
     pub fn knock_member(&mut self, cx: &mut Cx<'_>, address: SocketAddr) {
-        if self.doors.get(&address).is_some_and(|door| door.due.is_some()) || !self.make_room(cx.now) {
+        self.refill(cx.now);
+        let under_way = self.doors.get(&address).is_some_and(|door| door.due.is_some());
+        if under_way || self.allowance == 0 || !self.make_room(cx.now) {
             return;
         }
+        self.allowance -= 1;
         let transaction = TransactionId::random(cx.rng);
         self.doors.insert(
             address,
@@ -334,6 +340,7 @@ fn may_be_knocked(address: SocketAddr, source: Source) -> bool {
     let scope = Scope::of(address.ip());
     let told_from = match source {
         Source::Dht(ip) => Scope::of(ip),
+        Source::OurStore => Scope::Loopback,
         Source::Member => Scope::Link,
     };
     address.port() >= 1024 && scope != Scope::Unusable && scope >= told_from

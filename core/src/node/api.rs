@@ -10,6 +10,7 @@ use crate::base::{
     Backoff, DeviceId, Host, Incarnation, InfoHash, MemberId, SocketId, SocketInfo, Time, Transmit, UnixTime,
     Wake,
 };
+use crate::dht;
 use crate::meeting::{Code, Master};
 
 /// How a node is set up. The identity and the incarnation come from the shell's disk.
@@ -21,6 +22,8 @@ pub struct Config {
     pub incarnation: Incarnation,
     /// The name shown to others; at most [`crate::meeting::MAX_NAME`] bytes of it are sent.
     pub name: String,
+    /// How the DHT node within behaves.
+    pub dht: dht::Config,
     /// Where to enter the DHT.
     pub bootstrap: Vec<Host>,
     /// STUN servers, for a quick first look at our public address; the DHT's replies tell it too.
@@ -38,6 +41,7 @@ impl Config {
             identity,
             incarnation,
             name: String::new(),
+            dht: dht::Config::default(),
             bootstrap: Vec::new(),
             stun: Vec::new(),
             reconnect: Backoff::default(),
@@ -443,6 +447,9 @@ pub enum Trouble {
     /// A meeting is already known under that handle.
     #[error("that meeting is already joined")]
     AlreadyJoined,
+    /// No more meetings can be joined at once.
+    #[error("already in {0} meetings")]
+    TooManyMeetings(usize),
     /// The application named a meeting it is not in.
     #[error("not in that meeting")]
     NotJoined,
@@ -458,7 +465,7 @@ impl Trouble {
     /// The step it belongs to.
     pub fn stage(&self) -> Stage {
         match self {
-            Self::NoSocket | Self::AlreadyJoined | Self::NotJoined => Stage::Io,
+            Self::NoSocket | Self::AlreadyJoined | Self::TooManyMeetings(_) | Self::NotJoined => Stage::Io,
             Self::TooMuchQueued | Self::BadMessage(_) => Stage::Io,
             Self::NoBootstrap | Self::BootstrapSilent(_) | Self::Unresolved(_) => Stage::Bootstrap,
             Self::StunSilent(_) => Stage::Candidates,
@@ -485,6 +492,7 @@ impl Trouble {
                 "a firewall or NAT between the two lets nothing through; try another network for one of them"
             }
             Self::AlreadyJoined => "leave it first",
+            Self::TooManyMeetings(_) => "leave one first",
             Self::NotJoined => "join it first",
             Self::TooMuchQueued => "wait until they are back, or leave and join again",
             Self::BadMessage(_) => "write something shorter, and something",

@@ -37,7 +37,8 @@ pub enum Event {
         /// The message, at most [`MAX_MESSAGE`] bytes.
         bytes: Vec<u8>,
     },
-    /// A channel that refused a message with [`SendError::Full`] has room for the largest again.
+    /// A channel that refused a message with [`SendError::Full`], or said that it has no room for the largest, has it
+    /// again.
     Writable {
         /// Which.
         channel: Channel,

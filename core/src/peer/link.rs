@@ -222,9 +222,12 @@ impl Link {
         Ok(())
     }
 
-    /// How many bytes the channel accepts now.
+    /// How many bytes the channel accepts now; if fewer than [`MAX_MESSAGE`], [`Event::Writable`] follows once it is
+    /// more.
     pub fn room(&mut self, channel: Channel) -> usize {
-        limits::LINK_SEND_BUFFER[channel as usize].saturating_sub(self.buffered(channel))
+        let room = limits::LINK_SEND_BUFFER[channel as usize].saturating_sub(self.buffered(channel));
+        self.blocked[channel as usize] |= room < MAX_MESSAGE;
+        room
     }
 
     /// How many bytes were accepted on the channel and not yet acknowledged by the other end.

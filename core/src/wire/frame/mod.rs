@@ -8,9 +8,12 @@ pub mod log;
 
 use minicbor::{Decoder, Encoder};
 
+/// Bytes that the sender's number for the meeting takes at most.
+pub const ENVELOPE: usize = 3;
+
 /// Puts the sender's number for the meeting before a body.
 pub fn enclose(meeting: u16, body: &[u8]) -> Vec<u8> {
-    let mut frame = Vec::with_capacity(3 + body.len());
+    let mut frame = Vec::with_capacity(ENVELOPE + body.len());
     // Writing to a vector cannot fail.
     let _ = Encoder::new(&mut frame).u16(meeting);
     frame.extend_from_slice(body);

@@ -1,0 +1,147 @@
+//! What the application asks for.
+
+use super::Node;
+use super::api::{
+    Command, DisconnectReason, Event, MeetingHandle, Progress, RequestId, RequestKind, Tag, Trouble,
+};
+use super::attendance::{Attendance, FAREWELL, Open, Phase};
+use crate::base::DeviceId;
+use crate::limits;
+use crate::log::{AppendError, Log};
+use crate::meeting::Keys;
+use crate::meeting::{Code, Master};
+use crate::peer::Channel;
+use crate::wire::frame::control::Control;
+
+impl Node {
+    pub(super) fn command(&mut self, command: Command) {
+        match command {
+            Command::Join { meeting, code } => self.join(meeting, code),
+            Command::Say { meeting, tag, text } => self.say(meeting, tag, text),
+            Command::Leave { meeting } => self.leave(meeting),
+        }
+    }
+
+    fn join(&mut self, handle: MeetingHandle, code: Code) {
+        if self.meetings.contains_key(&handle) {
+            return self.context.trouble(Some(handle), Trouble::AlreadyJoined);
+        }
+        if self.meetings.len() >= limits::MEETINGS {
+            return self.context.trouble(Some(handle), Trouble::TooManyMeetings(limits::MEETINGS));
+        }
+        if self.hosts.is_cut_off() {
+            self.context.trouble(None, Trouble::NoBootstrap);
+        }
+        self.context.status(Some(handle), Progress::Deriving);
+        let request = self.context.request(RequestKind::Derive(code));
+        let number =
+            (0..=u16::MAX).find(|n| self.meetings.values().all(|a| a.number != *n)).unwrap_or_default();
+        let attendance =
+            Attendance { handle, number, joined: self.context.now, phase: Phase::Deriving(request) };
+        self.meetings.insert(handle, attendance);
+    }
+
+    /// The code is stretched: the search can begin.
+    pub(super) fn derived(&mut self, id: RequestId, master: &Master) {
+        let waiting =
+            |attendance: &Attendance| matches!(attendance.phase, Phase::Deriving(request) if request == id);
+        let Some(handle) = self.meetings.values().find(|a| waiting(a)).map(|a| a.handle) else { return };
+        let keys = Keys::derive(master);
+        let known =
+            |attendance: &Attendance| attendance.open().is_some_and(|open| open.keys.id() == keys.id());
+        if self.meetings.values().any(known) {
+            // The same code under another handle: two of us on one link could not be told apart.
+            self.meetings.remove(&handle);
+            return self.context.trouble(Some(handle), Trouble::AlreadyJoined);
+        }
+        let own = self.me.record(keys.id(), self.context.unix(), &self.signed_candidates);
+        let log = Log::new(keys.id(), self.me.signer().clone(), self.me.incarnation);
+        let open = Open::new(&mut self.context.cx(), keys, log, own);
+        let topic = open.epochs.first().map(|epoch| epoch.topic).unwrap_or_default();
+        if let Some(attendance) = self.meetings.get_mut(&handle) {
+            attendance.phase = Phase::Open(Box::new(open));
+        }
+        self.context.event(Event::Joined { meeting: handle, topic });
+        self.act(handle);
+    }
+
+    fn say(&mut self, handle: MeetingHandle, tag: Tag, text: String) {
+        let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) else {
+            return self.context.trouble(Some(handle), Trouble::NotJoined);
+        };
+        let bytes = text.len();
+        match open.log.append(&mut self.context.cx(), &text) {
+            Ok(seq) => {
+                self.context.event(Event::Sent { meeting: handle, tag, seq });
+                self.stirred.insert(handle);
+            }
+            Err(AppendError::TooMuchQueued) => self.context.trouble(Some(handle), Trouble::TooMuchQueued),
+            Err(AppendError::Empty | AppendError::TooLong(_)) => {
+                self.context.trouble(Some(handle), Trouble::BadMessage(bytes));
+            }
+        }
+    }
+
+    fn leave(&mut self, handle: MeetingHandle) {
+        let Some(attendance) = self.meetings.get(&handle) else {
+            return self.context.trouble(Some(handle), Trouble::NotJoined);
+        };
+        for topic in attendance.open().into_iter().flat_map(|open| &open.epochs).map(|epoch| epoch.topic) {
+            self.dht.forget(topic);
+        }
+        let present = self.present(handle);
+        for &device in &present {
+            self.say_control(device, handle, &Control::Leave);
+        }
+        if let Some(attendance) = self.meetings.get_mut(&handle) {
+            attendance.phase = Phase::Leaving(self.context.now + FAREWELL);
+        }
+        self.forget_tags(handle);
+        self.settle_farewells();
+    }
+
+    /// Ends the meetings whose farewells are through, or have waited long enough.
+    pub(super) fn settle_farewells(&mut self) {
+        let now = self.context.now;
+        let leaving: Vec<(MeetingHandle, bool)> = self
+            .meetings
+            .values()
+            .filter_map(|attendance| match attendance.phase {
+                Phase::Leaving(at) => Some((attendance.handle, at <= now)),
+                _ => None,
+            })
+            .collect();
+        for (handle, late) in leaving {
+            let in_it: Vec<DeviceId> = self.devices_greeted_in(handle);
+            let links = &mut self.links;
+            let mut untold = |&device: &DeviceId| {
+                links.dial_mut(device).is_some_and(|dial| dial.link.buffered(Channel::Control) > 0)
+            };
+            if !late && in_it.iter().any(&mut untold) {
+                continue;
+            }
+            for device in in_it {
+                self.leave_link(device, handle);
+            }
+            self.meetings.remove(&handle);
+            self.context.event(Event::Left { meeting: handle });
+        }
+    }
+
+    fn devices_greeted_in(&self, handle: MeetingHandle) -> Vec<DeviceId> {
+        let greeted =
+            |device: &DeviceId| self.links.dial(*device).is_some_and(|d| d.greeting.contains(&handle));
+        self.links.peers.keys().copied().filter(greeted).collect()
+    }
+
+    /// Takes one meeting off a link, and the link down if it was the last.
+    fn leave_link(&mut self, device: DeviceId, handle: MeetingHandle) {
+        let Some(dial) = self.links.dial_mut(device) else { return };
+        dial.greeting.remove(&handle);
+        dial.greeted.remove(&handle);
+        dial.numbers.retain(|_, meeting| *meeting != handle);
+        if dial.greeting.is_empty() && dial.greeted.is_empty() {
+            self.drop_link(device, DisconnectReason::Ours);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Meeting people: knocks, records, and what follows from learning that somebody is there.
+
+use std::net::SocketAddr;
+
+use super::Node;
+use super::api::{MeetingHandle, Progress};
+use super::links::Arrival;
+use crate::base::{DeviceId, MeetingId};
+use crate::limits;
+use crate::meeting::Change;
+use crate::meeting::Record;
+use crate::meeting::knock::{self, Seen};
+use crate::meeting::rendezvous::{Action, Source};
+use crate::wire::frame::control::{Control, MAX_LIST};
+use crate::wire::stun::{Message, TransactionId};
+
+/// How we came to hold a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Introduction {
+    /// Its device knocked, or answered our knock, from there.
+    Knock(SocketAddr),
+    /// Its device showed it in its HELLO.
+    Hello,
+    /// A member passed it on.
+    Member(DeviceId),
+}
+
+impl Node {
+    /// A knock: somebody claims to know the code, and says who and where.
+    pub(super) fn knock(&mut self, handle: MeetingHandle, at: Arrival, message: &Message<'_>) {
+        let unix = self.context.unix();
+        let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) else {
+            return;
+        };
+        let Ok(knock) = knock::verify_request(&open.epochs, message) else {
+            self.counters.unproven_stun += 1;
+            return;
+        };
+        match open.replays.check(at.from, knock.id) {
+            Seen::New => {}
+            Seen::Again(answer) => {
+                let answer = answer.to_vec();
+                return self.context.cx().transmit(at.socket, at.local, at.from, answer);
+            }
+            Seen::Replay => {
+                self.counters.replayed_knocks += 1;
+                return;
+            }
+        }
+        let Ok(record) = knock.open(&open.keys, unix) else {
+            self.counters.bad_records += 1;
+            return;
+        };
+        if record.device() == self.me.device {
+            // Our own knock, because the DHT named us or a router sent it back: never a member.
+            if self.own_addresses.len() < limits::OWN_ADDRESSES {
+                self.own_addresses.insert(at.from);
+            }
+            open.rendezvous.answered(at.from);
+            return;
+        }
+        let Some(epoch) = open.epochs.iter().find(|epoch| epoch.epoch == knock.epoch) else { return };
+        let mut cx = self.context.cx();
+        let answer = knock::answer(epoch, knock.id, at.from, &open.own.seal(&open.keys, cx.rng));
+        open.replays.insert(at.from, knock.id, answer.clone());
+        cx.transmit(at.socket, at.local, at.from, answer);
+        open.rendezvous.answered(at.from);
+        self.meet(handle, record, Introduction::Knock(at.from));
+    }
+
+    /// Perhaps the answer to a knock of ours; whether it was one.
+    pub(super) fn knock_answered(&mut self, at: Arrival, message: &Message<'_>) -> bool {
+        let id = message.transaction_id();
+        let expecting = self.meetings.iter().find_map(|(&handle, attendance)| {
+            attendance.open()?.rendezvous.expects(at.from, id).then_some(handle)
+        });
+        let Some(handle) = expecting else { return false };
+        let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) else {
+            return true;
+        };
+        let verified =
+            open.epochs.iter().find_map(|epoch| knock::verify_answer(&open.keys, epoch, message).ok());
+        let Some((record, _)) = verified else {
+            self.counters.unproven_stun += 1;
+            return true;
+        };
+        open.rendezvous.answered(at.from);
+        if record.device() != self.me.device {
+            self.meet(handle, record, Introduction::Knock(at.from));
+        }
+        true
+    }
+
+    /// Somebody is in a meeting: all that follows from it.
+    pub(super) fn meet(&mut self, handle: MeetingHandle, record: Record, how: Introduction) {
+        let device = record.device();
+        let now = self.context.now;
+        if device == self.me.device {
+            return;
+        }
+        let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) else {
+            return;
+        };
+        let change = open.roster.insert(now, record.clone());
+        match change {
+            Change::Full => return,
+            Change::New => {
+                open.log.learn(&mut self.context.cx(), device);
+                self.tags.insert(open.keys.pair_tag(self.me.device, device), (handle, device));
+                // The roster may have forgotten somebody to take this one in.
+                let roster = &open.roster;
+                self.tags
+                    .retain(|_, (meeting, known)| *meeting != handle || roster.get_any(*known).is_some());
+            }
+            Change::Restarted | Change::Updated | Change::Known => {}
+        }
+        if !matches!(how, Introduction::Member(_)) {
+            open.roster.heard(now, device);
+        }
+        if open.roster.get(device).is_none() {
+            return;
+        }
+        if change.is_news() {
+            let told_by = match how {
+                Introduction::Member(by) => Some(by),
+                _ => None,
+            };
+            self.spread(handle, &record, told_by);
+        }
+        match how {
+            // An old knock, or one passed on late, says nothing about now.
+            Introduction::Knock(from) if self.is_current(handle, &record) => {
+                self.want_at(device, from);
+            }
+            Introduction::Knock(_) | Introduction::Hello => {}
+            Introduction::Member(_) if change.is_news() => self.want(device),
+            Introduction::Member(_) => {}
+        }
+        if change.is_news() {
+            self.add_candidates(device, &record);
+        }
+        self.greet(device);
+    }
+
+    /// Whether a record is of the newest run known of its device.
+    fn is_current(&self, handle: MeetingHandle, record: &Record) -> bool {
+        self.record(handle, record.device())
+            .is_some_and(|newest| newest.details().incarnation == record.details().incarnation)
+    }
+
+    /// A device proved to be at an address: a link starts there, or looks there at once.
+    fn want_at(&mut self, device: DeviceId, from: SocketAddr) {
+        if let Some(peer) = self.links.peers.get_mut(&device) {
+            peer.proven = Some(from);
+        }
+        self.want(device);
+        self.sign_of_life(device, from);
+    }
+
+    /// Tells a link that is being formed of addresses that its record has come to hold.
+    fn add_candidates(&mut self, device: DeviceId, record: &Record) {
+        let remotes = self.remotes(device, record);
+        let Some(dial) = self.links.dial_mut(device).filter(|dial| !dial.secured) else { return };
+        for &remote in &remotes {
+            dial.link.add_remote(&mut self.context.cx(), remote);
+        }
+        for remote in remotes {
+            self.links.claim(device, remote);
+        }
+        self.touched.insert(device);
+    }
+
+    /// Addresses that may be members', as somebody says.
+    pub(super) fn rumour(&mut self, handle: MeetingHandle, source: Source, addresses: &[SocketAddr]) {
+        let unknown: Vec<SocketAddr> =
+            addresses.iter().copied().filter(|&address| !self.is_known(handle, address)).collect();
+        let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) else {
+            return;
+        };
+        let taken = open.rendezvous.rumour(&mut self.context.cx(), source, &unknown);
+        if taken.is_empty() {
+            return;
+        }
+        let knocking = Progress::Knocking { addresses: open.rendezvous.knocking() };
+        if open.present.is_empty() {
+            open.status(&mut self.context, handle, knocking);
+        }
+        let asks_for_all = matches!(source, Source::Dht(_)) && open.rendezvous.is_entry_point();
+        if asks_for_all {
+            for device in self.present(handle) {
+                for addresses in taken.chunks(MAX_LIST) {
+                    self.say_control(device, handle, &Control::Addresses(addresses.to_vec()));
+                }
+            }
+        }
+        self.act(handle);
+    }
+
+    /// Whether an address is ours, or that of a device connected in the meeting.
+    fn is_known(&self, handle: MeetingHandle, address: SocketAddr) -> bool {
+        let is_ours = self.own_addresses.contains(&address)
+            || self.addresses.publics().any(|public| public == address)
+            || self
+                .sockets
+                .iter()
+                .any(|s| s.bound.port() == address.port() && s.addrs.contains(&address.ip()));
+        let open = self.meetings.get(&handle).and_then(|attendance| attendance.open());
+        let connected = || {
+            let owner = self.links.owner(address)?;
+            open?.present.contains(&owner).then_some(())
+        };
+        is_ours || connected().is_some()
+    }
+
+    /// Knocks at an address that has just proved to know the code, because its idea of us is out of date.
+    pub(super) fn knock_member(&mut self, handle: MeetingHandle, address: SocketAddr) {
+        let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) else {
+            return;
+        };
+        open.rendezvous.knock_member(&mut self.context.cx(), address);
+        self.act(handle);
+    }
+
+    /// Does what a meeting's rendezvous asks for.
+    pub(super) fn act(&mut self, handle: MeetingHandle) {
+        loop {
+            let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut())
+            else {
+                return;
+            };
+            let Some(action) = open.rendezvous.pop_action() else { return };
+            let mut cx = self.context.cx();
+            match action {
+                Action::Announce(topic) => self.dht.announce(&mut cx, topic),
+                Action::Forget(topic) => self.dht.forget(topic),
+                Action::Poll(topic) => {
+                    self.dht.poll(&mut cx, topic);
+                }
+                Action::Knock { to, transaction, .. } => self.send_knock(handle, to, transaction),
+            }
+        }
+    }
+
+    fn send_knock(&mut self, handle: MeetingHandle, to: SocketAddr, transaction: TransactionId) {
+        let Some(socket) = self.sockets.iter().find(|socket| socket.reaches(to)).map(|socket| socket.id)
+        else {
+            return;
+        };
+        let Some(open) = self.meetings.get(&handle).and_then(|attendance| attendance.open()) else { return };
+        let Some(epoch) = open.epochs.first() else { return };
+        let mut cx = self.context.cx();
+        let request = knock::request(epoch, transaction, &open.own.seal(&open.keys, cx.rng));
+        cx.transmit(socket, None, to, request);
+    }
+
+    /// What a device says of itself in one meeting.
+    pub(super) fn record(&self, handle: MeetingHandle, device: DeviceId) -> Option<&Record> {
+        Some(&self.meetings.get(&handle)?.open()?.roster.get(device)?.record)
+    }
+
+    /// The newest that is known of a device in the meetings we share, and of those the meeting both ends name first.
+    pub(super) fn newest_record(&self, device: DeviceId) -> Option<(MeetingHandle, &Record)> {
+        let records = self.meetings.iter().filter_map(|(&handle, attendance)| {
+            let open = attendance.open()?;
+            Some((handle, open.keys.id(), &open.roster.get(device)?.record))
+        });
+        let newest =
+            records.max_by_key(|(_, id, record)| (record.details().incarnation, std::cmp::Reverse(*id)));
+        newest.map(|(handle, _, record)| (handle, record))
+    }
+
+    pub(super) fn meeting_id(&self, handle: MeetingHandle) -> Option<MeetingId> {
+        Some(self.meetings.get(&handle)?.open()?.keys.id())
+    }
+
+    /// Notes that a device was heard.
+    pub(super) fn heard_in(&mut self, handle: MeetingHandle, device: DeviceId) {
+        let now = self.context.now;
+        if let Some(peer) = self.links.peers.get_mut(&device) {
+            peer.heard = Some(now);
+        }
+        if let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) {
+            open.roster.heard(now, device);
+        }
+    }
+
+    /// Forgets by which tags the devices of a meeting were known.
+    pub(super) fn forget_tags(&mut self, handle: MeetingHandle) {
+        self.tags.retain(|_, (meeting, _)| *meeting != handle);
+    }
+}

@@ -1,0 +1,244 @@
+//! The machine's network as the node sees it: sockets, public addresses, the DHT's and the STUN servers' word.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Node;
+use super::api::{AddressSource, DisconnectReason, Event, MeetingHandle, Network, Progress, Trouble};
+use super::hosts::Purpose;
+use crate::base::{DeviceId, Scope, SocketInfo, Time};
+use crate::dht;
+use crate::meeting::rendezvous::Source;
+use crate::meeting::{Candidate, CandidateKind, Record};
+use crate::stun;
+
+/// A record is signed anew this often, so that knocks are never near the two hours after which they are void.
+pub(super) const RECORD_LIFE: Duration = Duration::from_secs(30 * 60);
+
+/// The public addresses that observers told us.
+#[derive(Debug, Default)]
+pub(super) struct Addresses {
+    /// By observer kind and family, so that each can only ever hold one.
+    public: BTreeMap<(bool, bool), SocketAddr>,
+}
+
+impl Addresses {
+    /// Takes in an observation; whether it is news.
+    fn observe(&mut self, public: SocketAddr, source: AddressSource) -> bool {
+        let key = (matches!(source, AddressSource::Stun(_)), public.is_ipv4());
+        self.public.insert(key, public) != Some(public)
+    }
+
+    fn has_stun(&self) -> bool {
+        self.public.keys().any(|&(by_stun, _)| by_stun)
+    }
+
+    pub(super) fn publics(&self) -> impl Iterator<Item = SocketAddr> {
+        self.public.values().copied()
+    }
+}
+
+impl Node {
+    pub(super) fn network(&mut self, network: Network) {
+        match network {
+            Network::Sockets(sockets) => self.set_sockets(sockets),
+            Network::Woke => self.start_over(),
+        }
+    }
+
+    fn set_sockets(&mut self, sockets: Vec<SocketInfo>) {
+        if sockets == self.sockets {
+            return;
+        }
+        if sockets.is_empty() {
+            self.context.trouble(None, Trouble::NoSocket);
+        }
+        let first = self.sockets.is_empty();
+        self.sockets = sockets;
+        self.dht.set_sockets(&mut self.context.cx(), &self.sockets);
+        self.addresses = Addresses::default();
+        if first {
+            let addresses = self.hosts.seek(&mut self.context, Purpose::Bootstrap);
+            if self.hosts.count(Purpose::Bootstrap) > 0 {
+                self.context.status(None, Progress::Bootstrapping);
+            }
+            self.bootstrap(&addresses);
+        }
+        self.start_over();
+    }
+
+    /// Nothing that was alive is known to be: look again, everywhere, at once.
+    fn start_over(&mut self) {
+        let servers = self.hosts.seek(&mut self.context, Purpose::Stun);
+        self.probe(&servers);
+        self.refresh_records();
+        let lost: Vec<DeviceId> = self
+            .links
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.dial().is_some())
+            .map(|(&device, _)| device)
+            .collect();
+        for device in lost {
+            self.drop_link(device, DisconnectReason::Silent);
+            self.want(device);
+        }
+        for attendance in self.meetings.values_mut() {
+            if let Some(open) = attendance.open_mut() {
+                open.rendezvous.hurry(&self.context.cx());
+            }
+        }
+    }
+
+    pub(super) fn bootstrap(&mut self, addresses: &[SocketAddr]) {
+        if !addresses.is_empty() {
+            self.dht.bootstrap(&mut self.context.cx(), addresses);
+        }
+    }
+
+    fn probe(&mut self, servers: &[SocketAddr]) {
+        for socket in &self.sockets {
+            let servers: Vec<SocketAddr> = servers.iter().copied().filter(|&s| socket.reaches(s)).collect();
+            if !servers.is_empty() {
+                self.stun.probe(&mut self.context.cx(), socket.id, &servers);
+            }
+        }
+    }
+
+    /// A host name of the user's has been looked up.
+    pub(super) fn resolved(&mut self, purpose: Purpose, name: String, addresses: &[SocketAddr]) {
+        if addresses.is_empty() {
+            return self.context.trouble(None, Trouble::Unresolved(name));
+        }
+        match purpose {
+            Purpose::Bootstrap => self.bootstrap(addresses),
+            Purpose::Stun => self.probe(addresses),
+        }
+    }
+
+    pub(super) fn drain_stun(&mut self) {
+        while let Some(event) = self.stun.pop_event() {
+            match event {
+                stun::Event::Mapped { server, public, .. } => {
+                    self.observed(public, AddressSource::Stun(server))
+                }
+                // One family's servers may be out of reach without harm.
+                stun::Event::RoundOver { answered: 0, asked, .. } if !self.addresses.has_stun() => {
+                    self.context.trouble(None, Trouble::StunSilent(asked));
+                }
+                stun::Event::RoundOver { .. } | stun::Event::Failed { .. } => {}
+            }
+        }
+    }
+
+    pub(super) fn drain_dht(&mut self) {
+        while let Some(event) = self.dht.pop_event() {
+            match event {
+                dht::Event::Bootstrapped { nodes } => {
+                    self.context.status(None, Progress::Bootstrapped { nodes })
+                }
+                dht::Event::BootstrapSilent { asked } => {
+                    self.context.trouble(None, Trouble::BootstrapSilent(asked));
+                }
+                dht::Event::Observed { public } => self.observed(public, AddressSource::Dht),
+                dht::Event::Announced { topic, nodes } => {
+                    self.for_topic(topic, |node, handle| {
+                        node.status_alone(handle, Progress::Announced { nodes });
+                    });
+                }
+                dht::Event::NotAnnounced { topic } => {
+                    self.for_topic(topic, |node, handle| {
+                        node.context.trouble(Some(handle), Trouble::NotAnnounced);
+                    });
+                }
+                dht::Event::Peers { topic, from, peers } => {
+                    self.for_topic(topic, |node, handle| {
+                        let source = from.map_or(Source::OurStore, |from| Source::Dht(from.ip()));
+                        node.rumour(handle, source, &peers);
+                    });
+                }
+            }
+        }
+    }
+
+    fn for_topic(&mut self, topic: crate::base::InfoHash, mut what: impl FnMut(&mut Self, MeetingHandle)) {
+        let meets_there =
+            |open: &super::attendance::Open| open.epochs.iter().any(|epoch| epoch.topic == topic);
+        let handle = self
+            .meetings
+            .iter()
+            .find(|(_, attendance)| attendance.open().is_some_and(meets_there))
+            .map(|(&handle, _)| handle);
+        if let Some(handle) = handle {
+            what(self, handle);
+        }
+    }
+
+    /// Says what is being done in a meeting where nobody is yet.
+    fn status_alone(&mut self, handle: MeetingHandle, progress: Progress) {
+        if let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut())
+            && open.present.is_empty()
+        {
+            open.status(&mut self.context, handle, progress);
+        }
+    }
+
+    fn observed(&mut self, public: SocketAddr, source: AddressSource) {
+        if Scope::of(public.ip()) == Scope::Unusable || !self.addresses.observe(public, source) {
+            return;
+        }
+        self.context.event(Event::Address { public, source });
+        self.refresh_records();
+    }
+
+    /// Where this node may be reached, the likeliest first.
+    pub(super) fn candidates(&self) -> Vec<Candidate> {
+        let hosts: Vec<SocketAddr> = self
+            .sockets
+            .iter()
+            .flat_map(|socket| socket.addrs.iter().map(|&ip| SocketAddr::new(ip, socket.bound.port())))
+            .collect();
+        let only_loopback = hosts.iter().all(|host| Scope::of(host.ip()) == Scope::Loopback);
+        let mut candidates: Vec<Candidate> = Vec::new();
+        let mut add = |kind, address: SocketAddr| {
+            let usable = match Scope::of(address.ip()) {
+                Scope::Loopback => only_loopback,
+                Scope::Private | Scope::Global => true,
+                // A link-local address means nothing without the name of an interface, and that differs by machine.
+                Scope::Link | Scope::Unusable => false,
+            };
+            if usable && candidates.iter().all(|candidate| candidate.addr != address) {
+                candidates.push(Candidate { kind, addr: address });
+            }
+        };
+        hosts.iter().for_each(|&host| add(CandidateKind::Host, host));
+        self.addresses.publics().for_each(|public| add(CandidateKind::Reflexive, public));
+        candidates
+    }
+
+    /// Signs our records anew where they no longer say how things are, and tells the members.
+    pub(super) fn refresh_records(&mut self) {
+        let candidates = self.candidates();
+        let moved = candidates != self.signed_candidates;
+        let unix = self.context.unix();
+        let mut renewed: Vec<(MeetingHandle, Record)> = Vec::new();
+        for (&handle, attendance) in &mut self.meetings {
+            let Some(open) = attendance.open_mut() else { continue };
+            if moved || open.own.details().time.abs_diff(unix) >= RECORD_LIFE {
+                open.own = self.me.record(open.keys.id(), unix, &candidates);
+                renewed.push((handle, open.own.clone()));
+            }
+        }
+        self.records_signed = self.context.now;
+        self.signed_candidates = candidates;
+        for (handle, record) in renewed {
+            self.spread(handle, &record, None);
+        }
+    }
+
+    /// When the records are due to be signed anew.
+    pub(super) fn records_due(&self) -> Time {
+        self.records_signed + RECORD_LIFE
+    }
+}

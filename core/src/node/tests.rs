@@ -1,0 +1,252 @@
+//! Nodes on a small network in memory: one delay, no loss, every address reachable. Rarer weather is the simulator's.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::*;
+use crate::base::{Incarnation, SocketId};
+use crate::meeting::rendezvous::Source;
+use crate::meeting::{Code, Master};
+
+const DELAY: Duration = Duration::from_millis(50);
+const MEETING: MeetingHandle = MeetingHandle(7);
+
+/// A node at an address, and what it told its application.
+struct Host {
+    node: Node,
+    at: SocketAddr,
+    alive: bool,
+    wake: Option<Time>,
+    told: Vec<(Time, Event)>,
+}
+
+struct World {
+    now: Time,
+    hosts: Vec<Host>,
+    /// By arrival and order of sending.
+    wire: BTreeMap<(Time, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
+    sent: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { now: Time::from_millis(1), hosts: Vec::new(), wire: BTreeMap::new(), sent: 0 }
+    }
+
+    /// Adds a host with identity `id` at 10.0.0.`ip`, in its run `run`, that joins `code`.
+    fn host(&mut self, id: u8, ip: u8, run: u64, code: &str) -> usize {
+        let identity = Identity { device: [id; 32], member: [id + 100; 32] };
+        let mut config = Config::new(identity, Incarnation(run));
+        config.name = format!("n{id}");
+        let at = SocketAddr::from(([10, 0, 0, ip], 4_000));
+        let entropy = [id.wrapping_mul(31).wrapping_add(run as u8); 32];
+        let unix = UnixTime::from_millis(1_790_000_000_000);
+        let mut node = Node::new(config, entropy, self.now, unix);
+        let socket = SocketInfo { id: SocketId(0), bound: at, addrs: vec![at.ip()] };
+        node.handle(self.now, Input::Network(Network::Sockets(vec![socket])));
+        let code = Code::new(code).unwrap();
+        node.handle(self.now, Input::Command(Command::Join { meeting: MEETING, code }));
+        self.hosts.push(Host { node, at, alive: true, wake: None, told: Vec::new() });
+        let index = self.hosts.len() - 1;
+        self.drain(index);
+        index
+    }
+
+    fn drain(&mut self, index: usize) {
+        let now = self.now;
+        let host = &mut self.hosts[index];
+        loop {
+            match host.node.poll() {
+                Output::Transmit(transmit) => {
+                    let key = (now + DELAY, self.sent);
+                    self.sent += 1;
+                    self.wire.insert(key, (host.at, transmit.to, transmit.bytes));
+                }
+                Output::Request(Request { id, kind: RequestKind::Derive(code) }) => {
+                    let mut master = [0; 32];
+                    code.as_str().bytes().enumerate().for_each(|(i, b)| master[i % 32] ^= b);
+                    host.node.handle(now, Input::Answer(id, Answer::Derived(Master(master))));
+                }
+                Output::Request(request) => panic!("{request:?}"),
+                Output::Event(event) => host.told.push((now, event)),
+                Output::Idle(wake) => {
+                    assert!(wake.is_none_or(|wake| wake.at > now), "{wake:?} at {now}");
+                    host.wake = wake.map(|wake| wake.at);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, index: usize, addresses: &[SocketAddr]) {
+        let node = &mut self.hosts[index].node;
+        node.context.now = self.now;
+        node.rumour(MEETING, Source::Dht([10, 0, 0, 99].into()), addresses);
+        node.settle();
+        self.drain(index);
+    }
+
+    fn say(&mut self, index: usize, text: &str) {
+        let command = Command::Say { meeting: MEETING, tag: Tag(0), text: text.into() };
+        self.hosts[index].node.handle(self.now, Input::Command(command));
+        self.drain(index);
+    }
+
+    fn run(&mut self, span: Duration) {
+        let end = self.now + span;
+        loop {
+            let packet = self.wire.keys().next().map(|&(at, _)| at);
+            let wake = self.hosts.iter().filter(|host| host.alive).filter_map(|host| host.wake).min();
+            let Some(next) = packet.into_iter().chain(wake).min().filter(|&next| next <= end) else { break };
+            self.now = next;
+            if packet == Some(next) {
+                let (_, (from, to, bytes)) = self.wire.pop_first().unwrap();
+                if let Some(index) = self.hosts.iter().position(|host| host.alive && host.at == to) {
+                    let (socket, local) = (SocketId(0), Some(to.ip()));
+                    self.hosts[index]
+                        .node
+                        .handle(next, Input::Datagram { socket, local, from, bytes: &bytes });
+                    self.drain(index);
+                }
+                continue;
+            }
+            for index in 0..self.hosts.len() {
+                if self.hosts[index].alive && self.hosts[index].wake == Some(next) {
+                    self.hosts[index].node.handle(next, Input::Tick);
+                    self.drain(index);
+                }
+            }
+        }
+        self.now = end;
+    }
+
+    fn connected(&self, index: usize) -> usize {
+        self.hosts[index].told.iter().filter(|(_, event)| matches!(event, Event::Connected { .. })).count()
+    }
+
+    fn heard(&self, index: usize) -> Vec<&str> {
+        let told = self.hosts[index].told.iter();
+        told.filter_map(|(_, event)| match event {
+            Event::Message { text, .. } => Some(text.as_str()),
+            _ => None,
+        })
+        .collect()
+    }
+}
+
+#[test]
+fn a_rumour_becomes_a_conversation() {
+    let mut world = World::new();
+    let a = world.host(1, 1, 1, "acid tulip");
+    let b = world.host(2, 2, 1, "acid tulip");
+    let at = world.hosts[b].at;
+    world.tell(a, &[at]);
+    world.run(Duration::from_secs(3));
+    assert_eq!((world.connected(a), world.connected(b)), (1, 1), "{:#?}", world.hosts[a].told);
+    world.say(a, "hello");
+    world.say(b, "hi");
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.heard(b), ["hello"]);
+    assert_eq!(world.heard(a), ["hi"]);
+}
+
+#[test]
+fn the_third_is_introduced_by_the_first_two() {
+    let mut world = World::new();
+    let [a, b, c] = [1, 2, 3].map(|id| world.host(id, id, 1, "acid tulip"));
+    let at = [a, b, c].map(|index| world.hosts[index].at);
+    world.tell(a, &at[1..2]);
+    world.run(Duration::from_secs(2));
+    world.tell(c, &at[..1]);
+    world.run(Duration::from_secs(3));
+    assert_eq!([a, b, c].map(|index| world.connected(index)), [2, 2, 2]);
+}
+
+#[test]
+fn another_code_hears_nothing_and_nobody_meets_themselves() {
+    let mut world = World::new();
+    let a = world.host(1, 1, 1, "acid tulip");
+    let b = world.host(2, 2, 1, "other code");
+    let at = [world.hosts[a].at, world.hosts[b].at];
+    let sent = world.sent;
+    world.tell(a, &at);
+    world.run(Duration::from_secs(10));
+    assert_eq!(world.sent - sent, 4, "four knocks, and silence");
+    assert_eq!(world.hosts[b].node.counters().unproven_stun, 4);
+    assert_eq!((world.connected(a), world.connected(b)), (0, 0));
+}
+
+#[test]
+fn a_restarted_member_is_back_at_once() {
+    for (stays, goes) in [(1, 2), (2, 1)] {
+        let mut world = World::new();
+        let a = world.host(stays, 1, 1, "acid tulip");
+        let b = world.host(goes, 2, 1, "acid tulip");
+        let at = world.hosts[b].at;
+        world.tell(a, &[at]);
+        world.run(Duration::from_secs(3));
+        world.hosts[b].alive = false;
+        world.run(Duration::from_millis(500));
+        world.say(a, "are you there");
+        let again = world.host(goes, 3, 2, "acid tulip");
+        let at = world.hosts[a].at;
+        world.tell(again, &[at]);
+        world.run(Duration::from_secs(2));
+        assert_eq!((world.connected(a), world.connected(again)), (2, 1));
+        assert_eq!(world.heard(again), ["are you there"]);
+        let restarted = |(_, event): &(Time, Event)| {
+            matches!(event, Event::Disconnected { reason: DisconnectReason::Restarted, .. })
+        };
+        assert_eq!(world.hosts[a].told.iter().filter(|told| restarted(told)).count(), 1);
+    }
+}
+
+#[test]
+fn leaving_is_told_and_done() {
+    let mut world = World::new();
+    let a = world.host(1, 1, 1, "acid tulip");
+    let b = world.host(2, 2, 1, "acid tulip");
+    let at = world.hosts[b].at;
+    world.tell(a, &[at]);
+    world.run(Duration::from_secs(3));
+    world.hosts[a].node.handle(world.now, Input::Command(Command::Leave { meeting: MEETING }));
+    world.drain(a);
+    world.run(Duration::from_secs(2));
+    assert!(matches!(world.hosts[a].told.last(), Some((_, Event::Left { .. }))));
+    let left = |(_, event): &(Time, Event)| {
+        matches!(event, Event::Disconnected { reason: DisconnectReason::Left, .. })
+    };
+    assert!(world.hosts[b].told.iter().any(left));
+    assert!(world.hosts[b].node.members(MEETING).is_empty());
+}
+
+#[test]
+fn a_lost_link_comes_back() {
+    let mut world = World::new();
+    let a = world.host(1, 1, 1, "acid tulip");
+    let b = world.host(2, 2, 1, "acid tulip");
+    let at = world.hosts[b].at;
+    world.tell(a, &[at]);
+    world.run(Duration::from_secs(3));
+    world.hosts[b].alive = false;
+    world.run(Duration::from_secs(20));
+    assert_eq!(world.hosts[a].node.members(MEETING)[0].state, MemberState::Connecting);
+    world.hosts[b].alive = true;
+    world.run(Duration::from_secs(20));
+    assert_eq!(world.hosts[a].node.members(MEETING)[0].state, MemberState::Connected);
+    assert_eq!(world.hosts[b].node.members(MEETING)[0].state, MemberState::Connected);
+}
+
+#[test]
+fn a_crowd_that_knows_one_member_becomes_a_full_mesh() {
+    let mut world = World::new();
+    let all: Vec<usize> = (1..=12).map(|id| world.host(id, id, 1, "acid tulip")).collect();
+    let first = world.hosts[all[0]].at;
+    for &index in &all[1..] {
+        world.tell(index, &[first]);
+    }
+    world.run(Duration::from_secs(10));
+    let connected: Vec<usize> = all.iter().map(|&index| world.connected(index)).collect();
+    assert_eq!(connected, [11; 12], "each with every other, once");
+}
