@@ -260,3 +260,57 @@ impl Held {
         self.shown == self.next
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Incarnation, UnixTime};
+
+    fn log(device: u16, run: u64) -> LogId {
+        let mut id = [0; 32];
+        id[..2].copy_from_slice(&device.to_be_bytes());
+        LogId { device: DeviceId(id), incarnation: Incarnation(run) }
+    }
+
+    fn entry(got: u64) -> Entry {
+        let (at, got) = (UnixTime::default(), Time::from_millis(got));
+        Entry { at, text: "x".into(), admits: [].into(), signature: [0; 64], got }
+    }
+
+    #[test]
+    fn beyond_the_limit_the_stalest_log_is_forgotten_for_good() {
+        let mut store = Store::new(log(0, 1));
+        let all = u16::try_from(limits::LOGS).unwrap();
+        for device in 1..all {
+            assert!(store.begin(log(device, 5), 0, 0, |_| false));
+            store.push(log(device, 5), entry(10_000 - u64::from(device)));
+        }
+        assert!(!store.begin(log(all, 5), 0, 0, |_| false), "nothing was shown yet");
+        while store.pop_unread().is_some() {}
+        let stalest = log(all - 1, 5);
+        assert!(!store.begin(log(all, 5), 0, 0, |_| true), "all are linked");
+        assert!(store.begin(log(all, 5), 0, 0, |device| device != stalest.device));
+        assert!(store.get(stalest).is_none());
+        assert!(!store.accepts(stalest), "or it would be shown twice");
+        assert!(!store.accepts(log(all - 1, 4)));
+        assert!(store.accepts(log(all - 1, 6)));
+        assert_eq!(store.ids().count(), limits::LOGS);
+        store.size();
+    }
+
+    #[test]
+    fn who_says_most_loses_most() {
+        let mut store = Store::new(log(0, 1));
+        for (device, count) in [(1, 10), (2, limits::LOG_ENTRIES)] {
+            assert!(store.begin(log(device, 1), 0, 0, |_| false));
+            for n in 0..count {
+                store.push(log(device, 1), entry(n as u64));
+                store.pop_unread();
+                store.make_room(0);
+            }
+        }
+        assert_eq!(store.get(log(1, 1)).unwrap().start(), 0);
+        assert_eq!(store.get(log(2, 1)).unwrap().start(), 10);
+        assert_eq!(store.size().0, limits::LOG_ENTRIES);
+    }
+}

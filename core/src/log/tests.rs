@@ -366,6 +366,26 @@ fn an_admission_is_proved_to_who_joined_later() {
     world.assert_safe();
 }
 
+/// The log of a member may come before word of the member.
+#[test]
+fn an_author_who_is_introduced_late_is_heard_at_once() {
+    let (mut world, ids) = World::new(13, 3);
+    world.learn(ids[0], ids[2]);
+    world.link(ids[0], ids[1]);
+    world.run(MS(200));
+    world.say(ids[0], "hello").unwrap();
+    world.run(MS(200));
+    world.stop(ids[0]);
+    world.link(ids[1], ids[2]);
+    world.run(Duration::from_millis(4_500));
+    assert!(world.texts(ids[2], ids[0]).is_empty());
+    assert_eq!(world.devices[&ids[2]].log.counters().strangers, 1);
+    world.learn(ids[2], ids[0]);
+    world.run(MS(150));
+    assert_eq!(world.texts(ids[2], ids[0]), ["hello"]);
+    world.assert_safe();
+}
+
 #[test]
 fn a_lost_link_is_made_up_for() {
     let (mut world, ids) = World::new(5, 4);

@@ -10,14 +10,16 @@ use thiserror::Error as ThisError;
 
 use crate::base::{DeviceId, Incarnation, Signature, UnixTime};
 
-/// The longest body of a log frame, in bytes: one entry with the longest text and the most admissions, and its keys.
-pub const MAX_BODY: usize = 20 * 1024;
+/// The longest body of a log frame, in bytes: one entry with the longest text and the most admissions, and its keys. With
+/// the meeting's number before it, it must fit a message of a link's channel, 16 KiB.
+pub const MAX_BODY: usize = 14 * 1024;
 
 /// The longest text of an entry, in bytes of UTF-8.
 pub const MAX_TEXT: usize = 8 * 1024;
 
-/// The most devices that one entry admits.
-pub const MAX_ADMITS: usize = 256;
+/// The most devices that one entry admits. If its author got to know more since the entry before, the rest are admitted
+/// by the next.
+pub const MAX_ADMITS: usize = 128;
 
 /// The most items of one [`Frame::Have`].
 pub const MAX_HAVES: usize = 160;
