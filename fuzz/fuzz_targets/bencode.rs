@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| folkmoot_fuzz_bodies::bencode(data));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| folkmoot_fuzz_bodies::bencode(bytes));
