@@ -36,17 +36,25 @@ impl World {
 
     /// Adds a host with identity `id` at 10.0.0.`ip`, in its run `run`, that joins `code`.
     fn host(&mut self, id: u8, ip: u8, run: u64, code: &str) -> usize {
+        self.host_with(id, ip, run, Some(code), &[])
+    }
+
+    /// As [`World::host`], with hosts by which to enter the DHT.
+    fn host_with(&mut self, id: u8, ip: u8, run: u64, code: Option<&str>, bootstrap: &[SocketAddr]) -> usize {
         let identity = Identity { device: [id; 32], member: [id + 100; 32] };
         let mut config = Config::new(identity, Incarnation(run));
         config.name = format!("n{id}");
+        config.bootstrap = bootstrap.iter().map(|&addr| crate::base::Host::Addr(addr)).collect();
         let at = SocketAddr::from(([10, 0, 0, ip], 4_000));
         let entropy = [id.wrapping_mul(31).wrapping_add(run as u8); 32];
         let unix = UnixTime::from_millis(1_790_000_000_000);
         let mut node = Node::new(config, entropy, self.now, unix);
         let socket = SocketInfo { id: SocketId(0), bound: at, addrs: vec![at.ip()] };
         node.handle(self.now, Input::Network(Network::Sockets(vec![socket])));
-        let code = Code::new(code).unwrap();
-        node.handle(self.now, Input::Command(Command::Join { meeting: MEETING, code }));
+        if let Some(code) = code {
+            let code = Code::new(code).unwrap();
+            node.handle(self.now, Input::Command(Command::Join { meeting: MEETING, code }));
+        }
         self.hosts.push(Host { node, at, alive: true, wake: None, told: Vec::new() });
         let index = self.hosts.len() - 1;
         self.drain(index);
@@ -249,4 +257,17 @@ fn a_crowd_that_knows_one_member_becomes_a_full_mesh() {
     world.run(Duration::from_secs(10));
     let connected: Vec<usize> = all.iter().map(|&index| world.connected(index)).collect();
     assert_eq!(connected, [11; 12], "each with every other, once");
+}
+
+#[test]
+fn members_find_each_other_through_the_dht() {
+    let mut world = World::new();
+    let router = world.host_with(9, 9, 1, None, &[]);
+    let bootstrap = [world.hosts[router].at];
+    let all = [1, 2, 3].map(|id| world.host_with(id, id, 1, Some("acid tulip"), &bootstrap));
+    world.run(Duration::from_secs(5));
+    assert_eq!(all.map(|index| world.connected(index)), [2, 2, 2]);
+    let last = world.hosts.iter().flat_map(|host| &host.told);
+    let last = last.filter(|(_, event)| matches!(event, Event::Connected { .. })).map(|(at, _)| *at).max();
+    assert!(last < Some(Time::from_millis(3_000)), "{last:?}");
 }
