@@ -9,9 +9,13 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`engine`] | virtual time, the event queue, addressed randomness, the trace |
+//! | [`hosts`] | programs that come with it: whole nodes, bare DHT nodes, STUN servers, liars |
 //! | [`net`] | links, NATs, firewalls, addresses, and the oracle that says who can reach whom |
+//! | [`scenario`] | what happens as data, checkers that see only what applications see, and a library of them |
 
 pub mod engine;
+pub mod hosts;
 pub mod net;
+pub mod scenario;
 
 pub use engine::{Chance, Draws, Host, HostCx, HostId, Subject, Trace, Violation, World};

@@ -90,6 +90,11 @@ impl HostCx<'_> {
         self.addrs[0]
     }
 
+    /// 32 random bytes for a program to start with: the same whenever it is start number `run` on this host.
+    pub fn entropy(&self, run: u64) -> [u8; 32] {
+        self.draws.bytes(Subject::Entropy(self.id.0), run)
+    }
+
     /// Number `index` of this host's own random numbers.
     pub fn draw(&self, index: u64) -> u64 {
         self.draws.at(Subject::Host(self.id.0), index)

@@ -24,6 +24,7 @@ pub struct World {
     severed: BTreeSet<(HostId, HostId)>,
     trace: Trace,
     counts: Counts,
+    handshakes: BTreeSet<[u8; 32]>,
     violations: Vec<Violation>,
 }
 
@@ -117,6 +118,7 @@ impl World {
             severed: BTreeSet::new(),
             trace,
             counts: Counts::default(),
+            handshakes: BTreeSet::new(),
             violations: Vec::new(),
         }
     }
@@ -265,6 +267,13 @@ impl World {
         program.downcast_ref()
     }
 
+    /// As [`World::program`], to take something out of it. What the program should react to goes through
+    /// [`World::with`].
+    pub fn program_mut<H: Host>(&mut self, host: HostId) -> Option<&mut H> {
+        let program: &mut dyn Any = self.seats[host.0 as usize].program.as_deref_mut()?;
+        program.downcast_mut()
+    }
+
     /// The moment.
     pub fn now(&self) -> Time {
         self.now
@@ -318,6 +327,11 @@ impl World {
     /// The traffic of a host so far, over all its programs.
     pub fn host_counts(&self, host: HostId) -> HostCounts {
         self.seats[host.0 as usize].counts
+    }
+
+    /// How many DTLS handshakes were begun so far, told by the random of their ClientHello.
+    pub fn handshakes(&self) -> usize {
+        self.handshakes.len()
     }
 
     /// What happened so far.
@@ -388,6 +402,7 @@ impl World {
         counts.sent[Kind::of(&packet.bytes) as usize] += 1;
         counts.sent_bytes += len as u64;
         self.counts.sent += 1;
+        self.handshakes.extend(client_random(&packet.bytes));
         self.record(&packet, None, Fate::Sent);
         let handle = self.packets.insert(packet);
         match self.network.leave(self.now, &self.draws, origin, size) {
@@ -493,6 +508,15 @@ impl World {
         let (at, kind, len) = (self.now, Kind::Other, 0);
         self.trace.add(Record { at, from: host, to: None, kind, fate, len });
     }
+}
+
+/// The random of a DTLS ClientHello (RFC 9147, sections 4 and 5): a plaintext handshake record whose first message it is.
+fn client_random(payload: &[u8]) -> Option<[u8; 32]> {
+    const HANDSHAKE: u8 = 22;
+    const CLIENT_HELLO: u8 = 1;
+    let is_hello = payload.first() == Some(&HANDSHAKE) && payload.get(13) == Some(&CLIENT_HELLO);
+    // After 13 bytes of record header, 12 of message header and 2 of version.
+    payload.get(27..59).filter(|_| is_hello)?.try_into().ok()
 }
 
 impl Counts {

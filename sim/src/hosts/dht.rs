@@ -1,0 +1,81 @@
+use std::net::SocketAddr;
+
+use folkmoot_core::base::{Cx, Outbox, Rng, SocketId, SocketInfo, Wake};
+use folkmoot_core::dht::{Config, Dht, Mode};
+
+use crate::engine::{Host, HostCx};
+
+/// A bare [`Dht`] on a host: one node of a private DHT.
+#[derive(Debug)]
+pub struct DhtHost {
+    bootstrap: Vec<SocketAddr>,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    dht: Dht,
+    rng: Rng,
+    out: Outbox,
+}
+
+/// The port that DHT nodes listen on.
+pub(crate) const DHT_PORT: u16 = 6_881;
+const SOCKET: SocketId = SocketId(0);
+
+impl DhtHost {
+    /// A node that enters the DHT through `bootstrap`.
+    pub fn new(bootstrap: Vec<SocketAddr>) -> Self {
+        Self { bootstrap, running: None }
+    }
+
+    /// The machine; `None` before it started.
+    pub fn dht(&self) -> Option<&Dht> {
+        self.running.as_ref().map(|running| &running.dht)
+    }
+}
+
+impl Running {
+    /// One call of the machine, and what follows from it. Its events are of no interest here.
+    fn turn(&mut self, cx: &mut HostCx<'_>, call: impl FnOnce(&mut Dht, &mut Cx<'_>)) {
+        let mut core = Cx { now: cx.now, unix: cx.unix, rng: &mut self.rng, out: &mut self.out };
+        call(&mut self.dht, &mut core);
+        while self.dht.pop_event().is_some() {}
+        while let Some(transmit) = self.out.pop() {
+            let from = SocketAddr::new(transmit.local.unwrap_or(cx.addr()), DHT_PORT);
+            cx.send(from, transmit.to, transmit.bytes);
+        }
+    }
+}
+
+impl Host for DhtHost {
+    fn start(&mut self, cx: &mut HostCx<'_>) {
+        let (mut rng, mut out) = (Rng::new(cx.entropy(0)), Outbox::default());
+        let mut core = Cx { now: cx.now, unix: cx.unix, rng: &mut rng, out: &mut out };
+        let dht = Dht::new(Config { mode: Mode::Server, ..Config::default() }, &mut core);
+        let running = self.running.insert(Running { dht, rng, out });
+        let bound = SocketAddr::new(cx.addr(), DHT_PORT);
+        running.turn(cx, |dht, core| {
+            dht.set_sockets(core, &[SocketInfo { id: SOCKET, bound, addrs: vec![bound.ip()] }]);
+            dht.bootstrap(core, &self.bootstrap);
+        });
+    }
+
+    fn handle_datagram(&mut self, cx: &mut HostCx<'_>, to: SocketAddr, from: SocketAddr, bytes: &[u8]) {
+        if to.port() == DHT_PORT
+            && let Some(running) = &mut self.running
+        {
+            running.turn(cx, |dht, core| dht.handle_datagram(core, SOCKET, Some(to.ip()), from, bytes));
+        }
+    }
+
+    fn on_wake(&mut self, cx: &mut HostCx<'_>) {
+        if let Some(running) = &mut self.running {
+            running.turn(cx, |dht, core| dht.on_wake(core));
+        }
+    }
+
+    fn next_wake(&self) -> Option<Wake> {
+        self.running.as_ref()?.dht.next_wake()
+    }
+}

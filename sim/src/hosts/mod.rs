@@ -1,0 +1,15 @@
+//! Programs that come with the simulator: whole nodes, bare DHT nodes, STUN servers, and hosts that mean ill.
+
+mod dht;
+mod forger;
+mod node;
+mod sink;
+mod stun;
+
+pub(crate) use dht::DHT_PORT;
+pub use dht::DhtHost;
+pub use forger::Forger;
+pub use node::{Heard, Names, NodeHost};
+pub use sink::{Received, Sink};
+pub(crate) use stun::STUN_PORT;
+pub use stun::StunServer;

@@ -1,0 +1,139 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use folkmoot_core::base::{SocketId, SocketInfo, Time, Wake};
+use folkmoot_core::meeting::{Code, Master};
+use folkmoot_core::node::{Answer, Command, Config, Event, Input, Network, Node, Output, RequestKind};
+use sha2::{Digest as _, Sha256};
+
+use crate::engine::{Host, HostCx};
+
+/// The names that hosts of a world can resolve.
+pub type Names = BTreeMap<String, Vec<IpAddr>>;
+
+/// A whole [`Node`] on a host: the shell of the simulator.
+///
+/// It answers requests at once: the key derivation is one SHA-256 instead of 64 MiB of Argon2id, and names come from a
+/// table. It holds the node to its contract: a drain ends, and leaves a wake that is later than now.
+#[derive(Debug)]
+pub struct NodeHost {
+    config: Config,
+    run: u64,
+    port: u16,
+    names: Names,
+    node: Option<Node>,
+    wake: Option<Wake>,
+    heard: VecDeque<Heard>,
+}
+
+/// An event of a node, and when it came.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub event: Event,
+}
+
+/// The one socket of a node.
+const SOCKET: SocketId = SocketId(0);
+/// More outputs than this in one drain are a loop that does not end.
+const ENDLESS: usize = 100_000;
+
+impl NodeHost {
+    /// A node that is to start with `config` and use `port`. `run` numbers the starts on this host, so that each has
+    /// entropy of its own.
+    pub fn new(config: Config, run: u64, port: u16, names: Names) -> Self {
+        Self { config, run, port, names, node: None, wake: None, heard: VecDeque::new() }
+    }
+
+    /// Hands the node a command.
+    pub fn command(&mut self, cx: &mut HostCx<'_>, command: Command) {
+        self.input(cx, Input::Command(command));
+    }
+
+    /// Tells the node that the machine slept and woke.
+    pub fn woke(&mut self, cx: &mut HostCx<'_>) {
+        self.input(cx, Input::Network(Network::Woke));
+    }
+
+    /// The oldest event that was not taken yet.
+    pub fn pop_heard(&mut self) -> Option<Heard> {
+        self.heard.pop_front()
+    }
+
+    /// The node; `None` before it started.
+    pub fn node(&self) -> Option<&Node> {
+        self.node.as_ref()
+    }
+
+    fn input(&mut self, cx: &mut HostCx<'_>, input: Input<'_>) {
+        if let Some(node) = &mut self.node {
+            node.handle(cx.now, input);
+            self.drain(cx);
+        }
+    }
+
+    fn drain(&mut self, cx: &mut HostCx<'_>) {
+        let Some(node) = &mut self.node else { return };
+        for _ in 0..ENDLESS {
+            match node.poll() {
+                Output::Transmit(transmit) => {
+                    let from = SocketAddr::new(transmit.local.unwrap_or(cx.addr()), self.port);
+                    cx.send(from, transmit.to, transmit.bytes);
+                }
+                Output::Request(request) => {
+                    let answer = match request.kind {
+                        RequestKind::Derive(code) => Answer::Derived(derive(&code)),
+                        RequestKind::Resolve(name, port) => {
+                            let found = self.names.get(&name).into_iter().flatten();
+                            Answer::Resolved(found.map(|ip| SocketAddr::new(*ip, port)).collect())
+                        }
+                    };
+                    node.handle(cx.now, Input::Answer(request.id, answer));
+                }
+                Output::Event(event) => self.heard.push_back(Heard { at: cx.now, event }),
+                Output::Idle(wake) => {
+                    if let Some(wake) = wake.filter(|wake| wake.at <= cx.now) {
+                        cx.fault(format!("is drained at {} and wants to wake at {wake:?}", cx.now));
+                    }
+                    self.wake = wake;
+                    return;
+                }
+            }
+        }
+        cx.fault(format!("gave {ENDLESS} outputs in one drain"));
+    }
+}
+
+impl Host for NodeHost {
+    fn start(&mut self, cx: &mut HostCx<'_>) {
+        let entropy = cx.entropy(self.run);
+        self.node = Some(Node::new(self.config.clone(), entropy, cx.now, cx.unix));
+        // As most shells do: one wildcard socket per address family. One family is enough so far.
+        let any: IpAddr =
+            if cx.addr().is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let bound = SocketAddr::new(any, self.port);
+        let sockets = vec![SocketInfo { id: SOCKET, bound, addrs: cx.addrs.to_vec() }];
+        self.input(cx, Input::Network(Network::Sockets(sockets)));
+    }
+
+    fn handle_datagram(&mut self, cx: &mut HostCx<'_>, to: SocketAddr, from: SocketAddr, bytes: &[u8]) {
+        if to.port() == self.port {
+            self.input(cx, Input::Datagram { socket: SOCKET, local: Some(to.ip()), from, bytes });
+        }
+    }
+
+    fn on_wake(&mut self, cx: &mut HostCx<'_>) {
+        self.input(cx, Input::Tick);
+    }
+
+    fn next_wake(&self) -> Option<Wake> {
+        self.wake
+    }
+}
+
+/// A master secret that is as good as the real one for everybody who does not attack it.
+fn derive(code: &Code) -> Master {
+    Master(Sha256::digest(code.as_str()).into())
+}

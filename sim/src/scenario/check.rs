@@ -1,0 +1,375 @@
+//! What must hold whatever happens, and what is still owed. It sees only what applications see: events.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use folkmoot_core::base::{DeviceId, MemberId, Time};
+use folkmoot_core::node::{Event, MeetingHandle};
+
+use crate::net::Verdict;
+
+/// A rule that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// When it was noticed.
+    pub at: Time,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// Rules that were broken, the first ones of very many.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems {
+    /// In the order in which they were noticed.
+    pub list: Vec<Problem>,
+    /// How many more there were.
+    pub more: usize,
+}
+
+/// Problems that are listed; the rest is counted.
+const LISTED: usize = 20;
+
+/// Follows a run from outside the nodes.
+///
+/// Safety, at every event: no message is invented, altered, misattributed, delivered twice to one run of a node, out of
+/// its author's order, to its own author or into another meeting; nothing is acknowledged twice or before it
+/// arrived; nobody is connected twice, or to itself, or to who is not in the meeting.
+///
+/// Liveness, when asked: whoever can connect by the oracle is connected, what was said has arrived and is acknowledged.
+#[derive(Debug)]
+pub(super) struct Checker {
+    people: Vec<Person>,
+    verdicts: Vec<Vec<Verdict>>,
+    severed: Vec<(usize, usize)>,
+    said: Vec<Said>,
+    by_text: BTreeMap<String, usize>,
+    pub(super) problems: Problems,
+}
+
+/// A member as seen from outside.
+#[derive(Debug)]
+struct Person {
+    device: DeviceId,
+    member: MemberId,
+    up: bool,
+    asleep: bool,
+    /// Runs begun so far; the current one if it is up.
+    run: u32,
+    /// Meetings this run is in.
+    joined: BTreeMap<u8, Time>,
+    /// When it first joined each meeting, in any run.
+    first_joined: BTreeMap<u8, Time>,
+    /// Whom this run is connected to, by meeting, and which run of theirs it was.
+    connected: BTreeMap<(u8, usize), u32>,
+    /// Number of the last message this run heard, by meeting, author and run of the author.
+    last_heard: BTreeMap<(u8, usize, u32), u64>,
+    /// Messages this run said, by meeting and number.
+    numbered: BTreeMap<(u8, u64), usize>,
+}
+
+#[derive(Debug)]
+struct Said {
+    at: Time,
+    meeting: u8,
+    author: usize,
+    run: u32,
+    text: String,
+    seq: Option<u64>,
+    /// Who has it: the receiving run, by receiver; the latest if there were several.
+    received: BTreeMap<usize, u32>,
+    acknowledged: BTreeMap<usize, Time>,
+}
+
+impl Checker {
+    pub(super) fn new(
+        people: impl Iterator<Item = (DeviceId, MemberId)>,
+        verdicts: Vec<Vec<Verdict>>,
+    ) -> Self {
+        let people = people
+            .map(|(device, member)| Person {
+                device,
+                member,
+                up: false,
+                asleep: false,
+                run: 0,
+                joined: BTreeMap::new(),
+                first_joined: BTreeMap::new(),
+                connected: BTreeMap::new(),
+                last_heard: BTreeMap::new(),
+                numbered: BTreeMap::new(),
+            })
+            .collect();
+        let (severed, said, by_text) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { people, verdicts, severed, said, by_text, problems: Problems::default() }
+    }
+
+    pub(super) fn started(&mut self, who: usize) {
+        let person = &mut self.people[who];
+        person.run += 1;
+        (person.up, person.asleep) = (true, false);
+        person.forget();
+    }
+
+    pub(super) fn crashed(&mut self, who: usize) {
+        self.people[who].up = false;
+        self.people[who].forget();
+    }
+
+    pub(super) fn joined(&mut self, at: Time, who: usize, meeting: u8) {
+        self.people[who].joined.insert(meeting, at);
+        self.people[who].first_joined.entry(meeting).or_insert(at);
+    }
+
+    pub(super) fn left(&mut self, who: usize, meeting: u8) {
+        self.people[who].joined.remove(&meeting);
+        self.people[who].first_joined.remove(&meeting);
+    }
+
+    pub(super) fn asleep(&mut self, who: usize, asleep: bool) {
+        self.people[who].asleep = asleep;
+    }
+
+    pub(super) fn severed(&mut self, a: usize, b: usize) {
+        self.severed.extend([(a, b), (b, a)]);
+    }
+
+    pub(super) fn healed(&mut self) {
+        self.severed.clear();
+    }
+
+    /// Somebody is about to say something: the text that tells it from all else, and its tag.
+    pub(super) fn says(&mut self, at: Time, author: usize, meeting: u8) -> (String, u64) {
+        let (tag, run) = (self.said.len(), self.people[author].run);
+        let text = format!("message {tag} of member {author} run {run} in meeting {meeting}");
+        self.by_text.insert(text.clone(), tag);
+        let (received, acknowledged) = (BTreeMap::new(), BTreeMap::new());
+        let said = Said { at, meeting, author, run, text: text.clone(), seq: None, received, acknowledged };
+        self.said.push(said);
+        (text, tag as u64)
+    }
+
+    pub(super) fn problem(&mut self, at: Time, what: String) {
+        if self.problems.list.len() < LISTED {
+            self.problems.list.push(Problem { at, what });
+        } else {
+            self.problems.more += 1;
+        }
+    }
+
+    /// Takes in an event of a member's node.
+    pub(super) fn event(&mut self, at: Time, who: usize, event: &Event) {
+        let wrong = match event {
+            Event::Connected { meeting, member, device, .. } => {
+                self.connected(who, *meeting, *member, *device)
+            }
+            Event::Disconnected { meeting, device, .. } => self.disconnected(who, *meeting, *device),
+            Event::Message { meeting, from, device, seq, text, .. } => {
+                self.message(who, *meeting, (*from, *device), *seq, text)
+            }
+            Event::Sent { meeting, tag, seq } => self.sent(who, *meeting, tag.0, *seq),
+            Event::Delivered { meeting, seq, to } => self.delivered(at, who, *meeting, *seq, *to),
+            Event::Status { .. }
+            | Event::Trouble { .. }
+            | Event::Address { .. }
+            | Event::Joined { .. }
+            | Event::Left { .. } => None,
+        };
+        if let Some(what) = wrong {
+            self.problem(at, format!("member {who}: {what}"));
+        }
+    }
+
+    fn connected(
+        &mut self,
+        who: usize,
+        meeting: MeetingHandle,
+        member: MemberId,
+        device: DeviceId,
+    ) -> Option<String> {
+        let Some(other) = self.person(member, device) else {
+            return Some(format!("connected to {device:?}, who is nobody"));
+        };
+        let meeting = meeting.0 as u8;
+        if other == who {
+            return Some("connected to itself".into());
+        }
+        let knows = &self.people[other];
+        if !knows.first_joined.contains_key(&meeting) {
+            return Some(format!("connected to {other} in meeting {meeting}, which {other} never joined"));
+        }
+        let run = knows.run;
+        let again = self.people[who].connected.insert((meeting, other), run).is_some();
+        again.then(|| format!("connected to {other} in meeting {meeting} twice without a disconnection"))
+    }
+
+    fn disconnected(&mut self, who: usize, meeting: MeetingHandle, device: DeviceId) -> Option<String> {
+        let other = self.people.iter().position(|person| person.device == device);
+        let was = other.and_then(|other| self.people[who].connected.remove(&(meeting.0 as u8, other)));
+        was.is_none().then(|| format!("disconnected from {other:?}, to whom it was not connected"))
+    }
+
+    fn message(
+        &mut self,
+        who: usize,
+        meeting: MeetingHandle,
+        (member, device): (MemberId, DeviceId),
+        seq: u64,
+        text: &str,
+    ) -> Option<String> {
+        let Some(&index) = self.by_text.get(text) else {
+            return Some(format!("heard {text:?}, which nobody said"));
+        };
+        let author = self.person(member, device);
+        let said = &mut self.said[index];
+        if author != Some(said.author) {
+            return Some(format!("heard {text:?} from {author:?}"));
+        }
+        if said.author == who {
+            return Some(format!("heard its own {text:?}"));
+        }
+        if u32::from(said.meeting) != meeting.0 {
+            return Some(format!("heard {text:?} in meeting {}", meeting.0));
+        }
+        if said.seq.is_some_and(|known| known != seq) {
+            return Some(format!("heard {text:?} under number {seq}, its author has {:?}", said.seq));
+        }
+        let listener = &mut self.people[who];
+        if said.received.insert(who, listener.run) == Some(listener.run) {
+            return Some(format!("heard {text:?} twice"));
+        }
+        let last = listener.last_heard.insert((said.meeting, said.author, said.run), seq);
+        last.filter(|last| *last >= seq)
+            .map(|last| format!("heard {text:?}, number {seq}, after number {last}"))
+    }
+
+    fn sent(&mut self, who: usize, meeting: MeetingHandle, tag: u64, seq: u64) -> Option<String> {
+        let person = &mut self.people[who];
+        let Some(said) = self.said.get_mut(tag as usize).filter(|said| {
+            said.author == who && said.run == person.run && u32::from(said.meeting) == meeting.0
+        }) else {
+            return Some(format!("sent tag {tag} in meeting {}, which it did not say there", meeting.0));
+        };
+        if said.seq.is_some() {
+            return Some(format!("sent tag {tag} twice"));
+        }
+        said.seq = Some(seq);
+        let taken = person.numbered.insert((said.meeting, seq), tag as usize);
+        taken.map(|other| format!("gave number {seq} to tags {other} and {tag}"))
+    }
+
+    fn delivered(
+        &mut self,
+        at: Time,
+        who: usize,
+        meeting: MeetingHandle,
+        seq: u64,
+        to: MemberId,
+    ) -> Option<String> {
+        let to = self.people.iter().position(|person| person.member == to);
+        let index = self.people[who].numbered.get(&(meeting.0 as u8, seq)).copied();
+        let (Some(to), Some(index)) = (to, index) else {
+            return Some(format!("number {seq} is delivered to {to:?}, but there is none"));
+        };
+        let said = &mut self.said[index];
+        if !said.received.contains_key(&to) {
+            return Some(format!("{:?} is acknowledged by {to}, who does not have it", said.text));
+        }
+        let again = said.acknowledged.insert(to, at).is_some();
+        again.then(|| format!("{:?} is acknowledged by {to} twice", said.text))
+    }
+
+    fn person(&self, member: MemberId, device: DeviceId) -> Option<usize> {
+        self.people.iter().position(|person| person.member == member && person.device == device)
+    }
+
+    /// Whether everything that can be is done.
+    pub(super) fn is_settled(&self) -> bool {
+        self.pending().next().is_none()
+    }
+
+    /// What is still owed: connections, deliveries and acknowledgements.
+    pub(super) fn pending(&self) -> impl Iterator<Item = Pending<'_>> {
+        self.unconnected().chain(self.undelivered())
+    }
+
+    fn unconnected(&self) -> impl Iterator<Item = Pending<'_>> {
+        let pairs = (0..self.people.len()).flat_map(|a| (0..self.people.len()).map(move |b| (a, b)));
+        pairs.filter(|&(a, b)| self.can_meet(a, b)).flat_map(move |(a, b)| {
+            let (one, other) = (&self.people[a], &self.people[b]);
+            let common = one.joined.keys().filter(|meeting| other.joined.contains_key(meeting));
+            let missing =
+                common.filter(move |meeting| one.connected.get(&(**meeting, b)) != Some(&other.run));
+            missing.map(move |meeting| Pending::Connection {
+                who: a,
+                to: b,
+                meeting: *meeting,
+                verdict: self.verdicts[a][b],
+            })
+        })
+    }
+
+    fn undelivered(&self) -> impl Iterator<Item = Pending<'_>> {
+        self.said.iter().flat_map(move |said| {
+            let author = &self.people[said.author];
+            let is_here = author.up && author.run == said.run && author.joined.contains_key(&said.meeting);
+            let owed = (0..self.people.len()).filter(move |to| {
+                let person = &self.people[*to];
+                let was_member = person.first_joined.get(&said.meeting).is_some_and(|at| *at <= said.at);
+                let is_member = person.joined.contains_key(&said.meeting);
+                is_here && was_member && is_member && self.can_meet(said.author, *to)
+            });
+            owed.filter_map(move |to| {
+                if said.received.get(&to) != Some(&self.people[to].run) {
+                    Some(Pending::Delivery { text: &said.text, to })
+                } else if !said.acknowledged.contains_key(&to) {
+                    Some(Pending::Acknowledgement { text: &said.text, to })
+                } else {
+                    None
+                }
+            })
+        })
+    }
+
+    /// Whether two people who are here can connect now.
+    fn can_meet(&self, a: usize, b: usize) -> bool {
+        let here = |who: usize| self.people[who].up && !self.people[who].asleep;
+        a != b && here(a) && here(b) && self.verdicts[a][b].direct && !self.severed.contains(&(a, b))
+    }
+}
+
+impl Person {
+    /// What ends with a run.
+    fn forget(&mut self) {
+        self.joined.clear();
+        self.connected.clear();
+        self.last_heard.clear();
+        self.numbered.clear();
+    }
+}
+
+/// Something that is owed and has not happened yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pending<'a> {
+    Connection { who: usize, to: usize, meeting: u8, verdict: Verdict },
+    Delivery { text: &'a str, to: usize },
+    Acknowledgement { text: &'a str, to: usize },
+}
+
+impl fmt::Display for Pending<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connection { who, to, meeting, verdict } => {
+                write!(f, "{who} is not connected to {to} in meeting {meeting} ({verdict})")
+            }
+            Self::Delivery { text, to } => write!(f, "{to} has not heard {text:?}"),
+            Self::Acknowledgement { text, to } => write!(f, "{text:?} is not acknowledged by {to}"),
+        }
+    }
+}
+
+/// `12.345678s member 1: …`.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.at, self.what)
+    }
+}

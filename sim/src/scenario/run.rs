@@ -1,0 +1,391 @@
+use std::fmt;
+use std::time::Duration;
+
+use folkmoot_core::base::Time;
+use folkmoot_core::meeting::Code;
+use folkmoot_core::node::{Command, Event, MeetingHandle, Progress, Tag, Trouble};
+
+use super::check::{Checker, Problem, Problems};
+use super::script::{Act, Goal, Scenario, Who};
+use super::stage::Stage;
+use crate::engine::{Counts, HostId, Record, Trace, TraceHash};
+use crate::hosts::{NodeHost, Sink};
+
+/// How to run a scenario.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Keeps every record of the trace, some 40 bytes each.
+    pub keep_records: bool,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The scenario, in one line.
+    pub scenario: String,
+    /// The seed.
+    pub seed: u64,
+    /// Rules that were broken.
+    pub problems: Problems,
+    /// What was owed when the run ended; empty unless it ended early.
+    pub pending: Vec<String>,
+    /// What was measured.
+    pub figures: Vec<Figure>,
+    /// What the nodes told their applications.
+    pub events: Vec<Noted>,
+    /// When the run ended, and when its members began.
+    pub ended: Time,
+    /// When the members began.
+    pub began: Time,
+    /// All packets.
+    pub counts: Counts,
+    /// How many records the trace has.
+    pub records_count: u64,
+    /// The hash of the trace.
+    pub hash: TraceHash,
+    /// The records, if they were to be kept.
+    pub records: Vec<Record>,
+}
+
+/// A measured value, with its unit in its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figure {
+    /// What was measured.
+    pub name: &'static str,
+    /// The value.
+    pub value: u64,
+}
+
+/// An event of a member's node.
+#[derive(Clone, Debug)]
+pub struct Noted {
+    /// When.
+    pub at: Time,
+    /// Whose.
+    pub member: usize,
+    /// What.
+    pub event: Event,
+}
+
+/// Runs a scenario to its end, or until something owed is late.
+pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
+    let trace = if options.keep_records { Trace::keeping() } else { Trace::new() };
+    let stage = Stage::build(scenario, seed, trace);
+    let ids: Vec<_> = stage.members.iter().map(|member| (member.device, member.member)).collect();
+    let hosts: Vec<_> = stage.members.iter().map(|member| member.host).collect();
+    let verdict_row = |a: &HostId| hosts.iter().map(|b| stage.world.can_connect(*a, *b)).collect();
+    let verdicts = hosts.iter().map(verdict_row).collect();
+    let smaller = usize::from(ids.len() > 1 && ids[1].0 < ids[0].0);
+    let began = stage.world.now();
+    let mut director = Director {
+        check: Checker::new(ids.into_iter(), verdicts),
+        stage,
+        smaller,
+        began,
+        events: Vec::new(),
+        figures: Vec::new(),
+        settles: 0,
+        pending: Vec::new(),
+    };
+    director.play(scenario);
+    director.finish(scenario, seed)
+}
+
+/// Does what the script says, and looks on.
+struct Director {
+    stage: Stage,
+    check: Checker,
+    smaller: usize,
+    began: Time,
+    events: Vec<Noted>,
+    figures: Vec<Figure>,
+    settles: usize,
+    pending: Vec<String>,
+}
+
+/// What is listed of what is pending.
+const LISTED: usize = 20;
+/// The names of the first settles' figures.
+const SETTLES: [&str; 4] = ["settled_1_ms", "settled_2_ms", "settled_3_ms", "settled_4_ms"];
+
+impl Director {
+    fn play(&mut self, scenario: &Scenario) {
+        for step in &scenario.steps {
+            let due = self.stage.world.now() + step.after;
+            while self.stage.world.next_at().is_some_and(|at| at <= due) {
+                self.step();
+            }
+            self.stage.world.advance_to(due);
+            let went_on = match step.act {
+                Act::Settle(within) => self.settle(within),
+                act => {
+                    self.act(act);
+                    true
+                }
+            };
+            if !went_on || self.check.problems.more > 0 {
+                return;
+            }
+        }
+    }
+
+    fn step(&mut self) {
+        if let Some(Some(host)) = self.stage.world.step()
+            && let Some(who) = self.stage.member_at(host)
+        {
+            self.listen(who);
+        }
+    }
+
+    /// Takes what a member's node has told.
+    fn listen(&mut self, who: usize) {
+        let host = self.stage.members[who].host;
+        while let Some(heard) = self.stage.world.program_mut(host).and_then(NodeHost::pop_heard) {
+            self.check.event(heard.at, who, &heard.event);
+            self.events.push(Noted { at: heard.at, member: who, event: heard.event });
+        }
+    }
+
+    fn act(&mut self, act: Act) {
+        let count = self.stage.members.len();
+        let members = |who: Who| who.members(count, self.smaller);
+        match act {
+            Act::Start(who) => members(who).for_each(|n| self.start(n)),
+            Act::Join(who, meeting) => members(who).for_each(|n| self.join(n, meeting)),
+            Act::Say(who, meeting) => members(who).for_each(|n| self.say(n, meeting)),
+            Act::Leave(who, meeting) => members(who).for_each(|n| {
+                self.check.left(n, meeting);
+                self.command(n, Command::Leave { meeting: MeetingHandle(meeting.into()) });
+            }),
+            Act::Crash(who) => members(who).for_each(|n| {
+                self.stage.world.kill(self.stage.members[n].host);
+                self.check.crashed(n);
+            }),
+            Act::Suspend(who) => members(who).for_each(|n| {
+                self.stage.world.suspend(self.stage.members[n].host);
+                self.check.asleep(n, true);
+            }),
+            Act::Resume(who) => members(who).for_each(|n| {
+                let host = self.stage.members[n].host;
+                self.stage.world.resume(host);
+                self.stage.world.with(host, NodeHost::woke);
+                self.check.asleep(n, false);
+                self.listen(n);
+            }),
+            Act::Sever(a, b) => {
+                for (a, b) in members(a).flat_map(|a| members(b).map(move |b| (a, b))) {
+                    self.stage.world.sever(&[self.stage.members[a].host], &[self.stage.members[b].host]);
+                    self.check.severed(a, b);
+                }
+            }
+            Act::Heal => {
+                self.stage.world.heal();
+                self.check.healed();
+            }
+            Act::Settle(_) => {}
+        }
+    }
+
+    fn start(&mut self, n: usize) {
+        self.check.started(n);
+        self.stage.start(n);
+        self.listen(n);
+    }
+
+    fn join(&mut self, n: usize, meeting: u8) {
+        let Ok(code) = Code::new(&format!("meeting number {meeting}")) else { return };
+        self.check.joined(self.stage.world.now(), n, meeting);
+        self.command(n, Command::Join { meeting: MeetingHandle(meeting.into()), code });
+    }
+
+    fn say(&mut self, n: usize, meeting: u8) {
+        if !self.stage.world.is_up(self.stage.members[n].host) {
+            return;
+        }
+        let (text, tag) = self.check.says(self.stage.world.now(), n, meeting);
+        self.command(n, Command::Say { meeting: MeetingHandle(meeting.into()), tag: Tag(tag), text });
+    }
+
+    fn command(&mut self, n: usize, command: Command) {
+        let host = self.stage.members[n].host;
+        self.stage.world.with(host, |node: &mut NodeHost, cx| node.command(cx, command));
+        self.listen(n);
+    }
+
+    /// Runs until nothing is pending; `false` if that takes longer than it may.
+    fn settle(&mut self, within: Duration) -> bool {
+        let from = self.stage.world.now();
+        let deadline = from + within;
+        let mut seen = usize::MAX;
+        loop {
+            // Only an event can settle anything.
+            if self.events.len() != seen {
+                seen = self.events.len();
+                if self.check.is_settled() {
+                    break;
+                }
+            }
+            if self.stage.world.next_at().is_none_or(|at| at > deadline) {
+                self.stage.world.advance_to(deadline);
+                self.pending = self.check.pending().take(LISTED).map(|pending| pending.to_string()).collect();
+                let what = format!("{} things are pending after {within:?}", self.check.pending().count());
+                self.check.problem(deadline, what);
+                return false;
+            }
+            self.step();
+        }
+        if let Some(name) = SETTLES.get(self.settles).filter(|_| !within.is_zero()) {
+            let value = self.stage.world.now().saturating_since(from).as_millis() as u64;
+            self.figures.push(Figure { name, value });
+            self.settles += 1;
+        }
+        true
+    }
+
+    fn finish(mut self, scenario: &Scenario, seed: u64) -> Outcome {
+        let ended = self.stage.world.now();
+        if self.pending.is_empty() {
+            for goal in &scenario.goals {
+                self.judge(*goal);
+            }
+        }
+        for violation in self.stage.world.violations().to_vec() {
+            let what = violation.host.map_or(violation.what.clone(), |host| {
+                format!("{} ({host}) {}", self.stage.world.name(host), violation.what)
+            });
+            self.check.problem(violation.at, what);
+        }
+        if !self.stage.world.is_conserved() {
+            self.check.problem(ended, "the network made or lost a packet".into());
+        }
+        self.measure_traffic();
+        let trace = self.stage.world.trace();
+        Outcome {
+            scenario: scenario.to_string(),
+            seed,
+            problems: self.check.problems,
+            pending: self.pending,
+            figures: self.figures,
+            events: self.events,
+            ended,
+            began: self.began,
+            counts: self.stage.world.counts(),
+            records_count: trace.count(),
+            hash: trace.hash(),
+            records: trace.records().to_vec(),
+        }
+    }
+
+    fn measure_traffic(&mut self) {
+        let counts = self.stage.members.iter().map(|member| self.stage.world.host_counts(member.host));
+        let sent: Vec<_> = counts.map(|counts| (counts.sent_all(), counts.sent_bytes)).collect();
+        let members = sent.len().max(1) as u64;
+        let figures = [
+            ("packets_per_member", sent.iter().map(|sent| sent.0).sum::<u64>() / members),
+            ("packets_of_busiest_member", sent.iter().map(|sent| sent.0).max().unwrap_or(0)),
+            ("bytes_per_member", sent.iter().map(|sent| sent.1).sum::<u64>() / members),
+            ("handshakes", self.stage.world.handshakes() as u64),
+        ];
+        self.figures.extend(figures.map(|(name, value)| Figure { name, value }));
+    }
+
+    fn judge(&mut self, goal: Goal) {
+        let ended = self.stage.world.now();
+        match goal {
+            Goal::Handshakes(expected) => {
+                let handshakes = self.stage.world.handshakes() as u64;
+                if handshakes != expected {
+                    self.check.problem(ended, format!("{handshakes} DTLS handshakes instead of {expected}"));
+                }
+            }
+            Goal::Victims { each, total } => self.judge_victims(each, total),
+            Goal::StunWarning => {
+                for who in 0..self.stage.members.len() {
+                    let warned = self.events.iter().any(|noted| {
+                        let trouble =
+                            matches!(noted.event, Event::Trouble { trouble: Trouble::StunSilent(_), .. });
+                        noted.member == who && trouble
+                    });
+                    if !warned {
+                        self.check.problem(ended, format!("member {who} does not say that STUN is dead"));
+                    }
+                }
+            }
+            Goal::FirstData { to_server, to_client } => self.judge_first_data(to_server, to_client),
+        }
+    }
+
+    fn judge_victims(&mut self, each: u64, total: u64) {
+        let sink = self.stage.victims.and_then(|host| self.stage.world.program::<Sink>(host));
+        let received: Vec<_> =
+            sink.into_iter().flat_map(|sink| sink.received().values()).map(|got| got.datagrams).collect();
+        let (most, all) = (received.iter().copied().max().unwrap_or(0), received.iter().sum::<u64>());
+        self.figures.push(Figure { name: "packets_to_worst_victim", value: most });
+        self.figures.push(Figure { name: "packets_to_all_victims", value: all });
+        if most > each || all > total {
+            let what =
+                format!("a victim got {most} packets, all got {all}; the budget is {each} and {total}");
+            self.check.problem(self.stage.world.now(), what);
+        }
+    }
+
+    /// Both hold the other's record when both have begun to check; the first data to either is the other's HELLO.
+    fn judge_first_data(&mut self, to_server: Duration, to_client: Duration) {
+        let first = |who: usize, wanted: fn(&Event) -> bool| {
+            self.events.iter().find(|noted| noted.member == who && wanted(&noted.event)).map(|noted| noted.at)
+        };
+        let checking =
+            |event: &Event| matches!(event, Event::Status { progress: Progress::Checking { .. }, .. });
+        let connected = |event: &Event| matches!(event, Event::Connected { .. });
+        let (client, server) = (self.smaller, 1 - self.smaller);
+        let both_hold = first(0, checking).max(first(1, checking));
+        let times = both_hold.zip(first(server, connected)).zip(first(client, connected));
+        let Some(((held, at_server), at_client)) = times else {
+            return self.check.problem(self.stage.world.now(), "there was no first data".into());
+        };
+        let limits = [
+            ("first_data_to_server_us", at_server, to_server),
+            ("first_data_to_client_us", at_client, to_client),
+        ];
+        for (name, at, limit) in limits {
+            let took = at.saturating_since(held);
+            self.figures.push(Figure { name, value: took.as_micros() as u64 });
+            if took > limit {
+                self.check.problem(at, format!("{name}: {took:?} instead of {limit:?} at most"));
+            }
+        }
+    }
+}
+
+impl Outcome {
+    /// Whether nothing was wrong.
+    pub fn is_good(&self) -> bool {
+        self.problems.list.is_empty()
+    }
+
+    /// The first thing that was wrong.
+    pub fn first_problem(&self) -> Option<&Problem> {
+        self.problems.list.first()
+    }
+
+    /// The value of a figure, if it was measured.
+    pub fn figure(&self, name: &str) -> Option<u64> {
+        self.figures.iter().find(|figure| figure.name == name).map(|figure| figure.value)
+    }
+}
+
+/// All that was wrong and pending, a line each.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.problems.list {
+            writeln!(f, "broken: {problem}")?;
+        }
+        if self.problems.more > 0 {
+            writeln!(f, "broken: {} more", self.problems.more)?;
+        }
+        for pending in &self.pending {
+            writeln!(f, "pending: {pending}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! Builds the world of a scenario.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use folkmoot_core::base::{DeviceId, Host as Server, Incarnation, MemberId};
+use folkmoot_core::node::{Config, Identity, Node};
+
+use super::script::{Scenario, Stun};
+use crate::engine::{HostId, Subject, Trace, World};
+use crate::hosts::{DHT_PORT, DhtHost, Forger, Names, NodeHost, STUN_PORT, Sink, StunServer};
+use crate::net::RealmId;
+
+/// The world of a scenario, with its DHT up and its members not started yet.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) world: World,
+    pub(super) members: Vec<Member>,
+    /// The host that all victims of a forger are addresses of.
+    pub(super) victims: Option<HostId>,
+    bootstrap: Vec<Server>,
+    stun: Vec<Server>,
+    names: Names,
+}
+
+/// A member: its host, and what lasts from run to run.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) host: HostId,
+    pub(super) name: String,
+    pub(super) device: DeviceId,
+    pub(super) member: MemberId,
+    identity: Identity,
+    runs: u64,
+}
+
+/// How long the DHT has to itself before anyone starts.
+const WARM_UP: Duration = Duration::from_secs(10);
+/// The port of every node.
+const NODE_PORT: u16 = 4_433;
+/// How many DHT nodes everyone is told of.
+const BOOTSTRAPS: usize = 2;
+
+impl Stage {
+    pub(super) fn build(scenario: &Scenario, seed: u64, trace: Trace) -> Self {
+        let world = World::with_trace(seed, trace);
+        let (bootstrap, stun) = (Vec::new(), Vec::new());
+        let mut stage =
+            Self { world, members: Vec::new(), victims: None, bootstrap, stun, names: Names::new() };
+        stage.build_infrastructure(scenario);
+        stage.build_homes(scenario);
+        stage.world.run_for(WARM_UP);
+        stage
+    }
+
+    /// Whose host it is. The members' hosts are the last ones, in order.
+    pub(super) fn member_at(&self, host: HostId) -> Option<usize> {
+        let first = self.members.first()?.host.0;
+        host.0.checked_sub(first).map(|n| n as usize)
+    }
+
+    /// Starts the node of a member: a new run, which remembers nothing but its identity.
+    pub(super) fn start(&mut self, n: usize) {
+        let Some(member) = self.members.get_mut(n) else { return };
+        member.runs += 1;
+        let incarnation = Incarnation(self.world.unix().as_millis() + member.runs);
+        let config = Config {
+            name: member.name.clone(),
+            bootstrap: self.bootstrap.clone(),
+            stun: self.stun.clone(),
+            ..Config::new(member.identity, incarnation)
+        };
+        let program = NodeHost::new(config, member.runs, NODE_PORT, self.names.clone());
+        self.world.start(member.host, program);
+    }
+
+    fn build_infrastructure(&mut self, scenario: &Scenario) {
+        let infrastructure = &scenario.infrastructure;
+        let mut entries: Vec<SocketAddr> = Vec::new();
+        if infrastructure.forged_victims > 0 {
+            entries.push(self.build_forger(scenario));
+        }
+        for n in 0..infrastructure.dht_nodes {
+            let host = self.world.add_host(format!("dht{n}"), RealmId::INTERNET, infrastructure.link);
+            self.world.start(host, DhtHost::new(entries.clone()));
+            if entries.len() < BOOTSTRAPS {
+                entries.push((self.world.addrs(host)[0], DHT_PORT).into());
+            }
+        }
+        self.bootstrap = entries.into_iter().map(Server::Addr).collect();
+        for (n, stun) in (0..).zip(&infrastructure.stun) {
+            let name = format!("stun{n}.example");
+            let host = self.world.add_host(name.clone(), RealmId::INTERNET, infrastructure.link);
+            if *stun == Stun::Honest {
+                self.world.start(host, StunServer);
+            }
+            self.names.insert(name.clone(), self.world.addrs(host).to_vec());
+            self.stun.push(Server::Name(name, STUN_PORT));
+        }
+    }
+
+    fn build_forger(&mut self, scenario: &Scenario) -> SocketAddr {
+        let infrastructure = &scenario.infrastructure;
+        let count = infrastructure.forged_victims as usize;
+        let victims = self.world.add_multihomed("victims", RealmId::INTERNET, infrastructure.link, count);
+        let addresses: Vec<_> =
+            self.world.addrs(victims).iter().map(|ip| SocketAddr::new(*ip, NODE_PORT)).collect();
+        self.world.start(victims, Sink::default());
+        self.victims = Some(victims);
+        let forger = self.world.add_host("forger", RealmId::INTERNET, infrastructure.link);
+        self.world.start(forger, Forger::new(&addresses));
+        (self.world.addrs(forger)[0], DHT_PORT).into()
+    }
+
+    fn build_homes(&mut self, scenario: &Scenario) {
+        for (n, home) in (0u32..).zip(&scenario.homes) {
+            let outwards = home.boxes.iter().rev();
+            let realm = outwards.fold(RealmId::INTERNET, |realm, rules| {
+                self.world.add_box(realm, *rules, Default::default()).1
+            });
+            let name = format!("member{n}");
+            let host = self.world.add_host(name.clone(), realm, home.link);
+            let draws = self.world.draws();
+            let identity = Identity {
+                device: draws.bytes(Subject::Identity(n), 0),
+                member: draws.bytes(Subject::Identity(n), 1),
+            };
+            // A node that never runs, to learn who it will be.
+            let config = Config::new(identity, Incarnation(0));
+            let node = Node::new(config, [0; 32], self.world.now(), self.world.unix());
+            let (device, member) = (node.device(), node.member());
+            self.members.push(Member { host, name, device, member, identity, runs: 0 });
+        }
+    }
+}
