@@ -33,7 +33,7 @@ impl Clock {
         Self { start: Instant::now(), slept, slept_at_start: slept, wall_at_start: wall() }
     }
 
-    /// The time since the start. Goes on while the machine sleeps, by what [`Clock::check`] found.
+    /// The time since the start. Goes on while the machine sleeps, by what `check` found.
     pub fn now(&self) -> Time {
         Time::ZERO + self.start.elapsed() + self.slept.saturating_sub(self.slept_at_start)
     }
