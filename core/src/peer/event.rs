@@ -84,6 +84,9 @@ pub enum SendError {
     /// Before [`Event::Secured`].
     #[error("the link is not secured yet")]
     NotReady,
+    /// SCTP cannot carry a message of no bytes.
+    #[error("the message is empty")]
+    Empty,
     /// More than [`MAX_MESSAGE`] bytes.
     #[error("the message is too large")]
     TooLarge,

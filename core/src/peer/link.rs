@@ -12,8 +12,9 @@ use super::config::{IceCredentials, LinkConfig, LinkError, Role};
 use super::endpoint::Endpoint;
 use super::entropy;
 use super::event::{Channel, CloseReason, Counters, Event, MAX_MESSAGE, SendError};
-use super::paths::{Paths, normalised};
-use super::pulse::{Beat, Pulse};
+use super::paths::{Kick, Paths, normalised};
+use super::pulse::{self, Beat, Pulse};
+use super::tail::Tail;
 use crate::base::{Cx, SocketId, Time, Wake};
 use crate::limits;
 
@@ -31,8 +32,10 @@ pub struct Link {
     /// Which channels have refused a message.
     blocked: [bool; 3],
     pulse: Pulse,
+    tail: Tail,
     /// When str0m wants to be called, and why.
     due: Option<Wake>,
+    keep_alive: Duration,
     pace: Duration,
     /// How many more checks may go out at our pace instead of str0m's.
     haste: u16,
@@ -115,7 +118,9 @@ impl Link {
             streams,
             blocked: [false; 3],
             pulse: Pulse::new(cx.now, config.pulse),
+            tail: Tail::default(),
             due: None,
+            keep_alive: config.keep_alive,
             pace: config.pace,
             haste: 0,
             events: VecDeque::new(),
@@ -176,11 +181,21 @@ impl Link {
                 return;
             }
         }
-        self.paths.heard(from, socket, local);
+        self.paths.heard(cx.now, from, socket, local);
         self.run(cx, input, Some((socket, from)));
         if bytes.starts_with(&BINDING_REQUEST) && self.state == State::Checking {
             // RFC 8445 §7.3.1.4 wants a check back at once; str0m keeps to the pair's own schedule.
             self.rekick(cx, from);
+        }
+        if is_dtls
+            && let Some((_, path)) = self.path
+            && self.paths.deserted(path, from, cx.now, self.keep_alive)
+        {
+            // The other end moved. str0m would send to where it was for another half minute.
+            let kick = self.paths.renew(path);
+            if self.apply(kick) {
+                self.tick(cx);
+            }
         }
     }
 
@@ -199,8 +214,11 @@ impl Link {
         let addr = normalised(addr);
         if !self.paths.knows(addr) {
             self.add_remote(cx, addr);
-        } else if self.path.is_none_or(|(_, path)| path != addr) && self.kick(cx.now, addr) {
-            self.tick(cx);
+        } else if self.path.is_none_or(|(_, path)| path != addr) {
+            let kick = self.paths.kick(addr, cx.now);
+            if self.apply(kick) {
+                self.tick(cx);
+            }
         }
     }
 
@@ -211,6 +229,9 @@ impl Link {
             State::Checking | State::Handshaking => return Err(SendError::NotReady),
             State::Secured => {}
         }
+        if bytes.is_empty() {
+            return Err(SendError::Empty);
+        }
         if bytes.len() > MAX_MESSAGE {
             return Err(SendError::TooLarge);
         }
@@ -218,6 +239,7 @@ impl Link {
             self.blocked[channel as usize] = true;
             return Err(SendError::Full);
         }
+        self.tail.sent(cx.now, bytes.len(), self.pulse.rtt());
         self.tick(cx);
         Ok(())
     }
@@ -248,7 +270,11 @@ impl Link {
     pub fn next_wake(&self) -> Option<Wake> {
         match self.state {
             State::Closed => None,
-            State::Secured => Wake::earliest(self.due, Some(Wake::new(self.pulse.next(), "link.pulse"))),
+            State::Secured => {
+                let pulse = Some(Wake::new(self.pulse.next(), "link.pulse"));
+                let tail = self.tail.due().map(|at| Wake::new(at, "link.tail"));
+                Wake::earliest(self.due, Wake::earliest(pulse, tail))
+            }
             State::Checking | State::Handshaking => self.due,
         }
     }
@@ -324,18 +350,31 @@ impl Link {
         if self.state != State::Secured {
             return Ok(());
         }
-        let ping = match self.pulse.beat(cx.now, cx.rng) {
-            None => return Ok(()),
-            Some(Beat::Dead) => return Err(CloseReason::Silent),
-            Some(Beat::Ping(ping)) => ping,
+        if self.tail.due().is_some_and(|due| due <= cx.now) {
+            let outstanding = Channel::ALL.map(|channel| self.buffered(channel)).iter().sum();
+            if self.tail.probe(cx.now, outstanding, self.pulse.rtt()) {
+                // Three, each in a packet of its own: so many reports make SCTP send again what they say is missing.
+                for _ in 0..3 {
+                    self.beat_once(cx, &pulse::EMPTY)?;
+                }
+            }
+        }
+        match self.pulse.beat(cx.now, cx.rng) {
+            None => Ok(()),
+            Some(Beat::Dead) => Err(CloseReason::Silent),
+            Some(Beat::Ping(ping)) => self.beat_once(cx, &ping),
             Some(Beat::Doubt(ping)) => {
                 for remote in self.paths.remotes().collect::<Vec<_>>() {
-                    self.kick(cx.now, remote);
+                    let kick = self.paths.renew(remote);
+                    self.apply(kick);
                 }
-                ping
+                self.beat_once(cx, &ping)
             }
-        };
-        self.write(PULSE, &ping);
+        }
+    }
+
+    fn beat_once(&mut self, cx: &mut Cx<'_>, pulse: &[u8; 9]) -> Result<(), CloseReason> {
+        self.write(PULSE, pulse);
         let now = self.anchor.moment(cx.now);
         self.pump(cx, Input::Timeout(now), None)
     }
@@ -479,12 +518,13 @@ impl Link {
         true
     }
 
-    fn kick(&mut self, now: Time, addr: SocketAddr) -> bool {
-        let Some(kick) = self.paths.kick(addr, now) else { return false };
-        if let Some(candidate) = kick.forget {
-            self.rtc.direct_api().invalidate_candidate(&candidate);
+    fn apply(&mut self, kick: Option<Kick>) -> bool {
+        let Some(Kick { adopt, forget, learn }) = kick else { return false };
+        if let Some(candidate) = adopt {
+            self.rtc.add_remote_candidate(candidate);
         }
-        self.rtc.add_remote_candidate(kick.learn);
+        self.rtc.direct_api().invalidate_candidate(&forget);
+        self.rtc.add_remote_candidate(learn);
         self.hurry();
         true
     }

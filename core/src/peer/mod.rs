@@ -19,6 +19,9 @@ mod event;
 mod link;
 mod paths;
 mod pulse;
+mod tail;
+#[cfg(test)]
+mod tests;
 
 pub use certificate::{Certificate, Fingerprint};
 pub use config::{IceCredentials, LinkConfig, LinkError, Role};

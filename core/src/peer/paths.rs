@@ -10,6 +10,9 @@ use crate::limits;
 /// A check that went out less than this ago may still be answered; a fresh pair would not know the answer.
 const PATIENCE: Duration = Duration::from_millis(250);
 
+/// Two checks may be lost before an address that is silent counts as dead, and this much may they be late.
+const DESERTED: Duration = Duration::from_millis(500);
+
 /// The local ends that str0m is told of, and what is known of the remote ones.
 ///
 /// str0m wants each local candidate to have an address, and every datagram to say to which it came. Our sockets are
@@ -32,13 +35,19 @@ struct Remote {
     candidate: Option<Candidate>,
     /// The socket and the address of ours at which it was last heard.
     heard_at: Option<(SocketId, Option<IpAddr>)>,
+    /// When that was.
+    heard: Option<Time>,
     /// When a check last went there.
     checked: Option<Time>,
 }
 
-/// What str0m must do so that an address is checked at once: forget the first candidate, learn the second.
+/// What str0m must do so that an address is checked at once, with a pair that knows nothing of the past.
 pub(super) struct Kick {
-    pub(super) forget: Option<Candidate>,
+    /// Learn this first: what str0m discovered itself it forgets only under a name of ours.
+    pub(super) adopt: Option<Candidate>,
+    /// Forget this.
+    pub(super) forget: Candidate,
+    /// Learn this.
     pub(super) learn: Candidate,
 }
 
@@ -100,6 +109,7 @@ impl Paths {
                 addr,
                 candidate: Some(candidate.clone()),
                 heard_at: None,
+                heard: None,
                 checked: None,
             }),
         }
@@ -110,15 +120,16 @@ impl Paths {
     pub(super) fn discover(&mut self, addr: SocketAddr) -> bool {
         let room = self.remotes.len() < limits::LINK_SOURCES;
         if room && !self.knows(addr) {
-            self.remotes.push(Remote { addr, candidate: None, heard_at: None, checked: None });
+            self.remotes.push(Remote { addr, candidate: None, heard_at: None, heard: None, checked: None });
         }
         room
     }
 
     /// A datagram came from `addr` to `socket`, at `local`.
-    pub(super) fn heard(&mut self, addr: SocketAddr, socket: SocketId, local: Option<IpAddr>) {
+    pub(super) fn heard(&mut self, now: Time, addr: SocketAddr, socket: SocketId, local: Option<IpAddr>) {
         if let Some(remote) = self.remote_mut(addr) {
             remote.heard_at = Some((socket, local));
+            remote.heard = Some(now);
         }
     }
 
@@ -132,19 +143,42 @@ impl Paths {
     /// How to have `addr` checked at once. `None` if it is unknown, if a check went there just now, or if the link has
     /// had its share: str0m remembers every candidate it ever had.
     pub(super) fn kick(&mut self, addr: SocketAddr, now: Time) -> Option<Kick> {
+        let checked = self.remote(addr)?.checked;
+        if checked.is_some_and(|checked| now - checked < PATIENCE) {
+            return None;
+        }
+        self.renew(addr)
+    }
+
+    /// As [`Paths::kick`], no matter when the last check went there: what is in use may be dead.
+    pub(super) fn renew(&mut self, addr: SocketAddr) -> Option<Kick> {
         if self.kicks >= limits::LINK_KICKS {
             return None;
         }
-        // A candidate is told from its predecessor by its related address.
-        let generation = self.kicks + 1;
+        // A candidate is told from its predecessors by its related address.
+        let generation = self.kicks * 2 + 1;
         let remote = self.remote_mut(addr)?;
-        if remote.checked.is_some_and(|checked| now - checked < PATIENCE) {
-            return None;
-        }
-        let learn = candidate(addr, generation);
-        let forget = remote.candidate.replace(learn.clone());
-        self.kicks = generation;
-        Some(Kick { forget, learn })
+        let learn = candidate(addr, generation + 1);
+        let (adopt, forget) = match remote.candidate.replace(learn.clone()) {
+            Some(before) => (None, before),
+            None => (Some(candidate(addr, generation)), candidate(addr, generation)),
+        };
+        self.kicks += 1;
+        Some(Kick { adopt, forget, learn })
+    }
+
+    /// Whether what `from` sends shows that `path` is dead: the other end uses another address than we do, and from ours
+    /// nothing came for a while, not even the checks that come every [`super::LinkConfig::keep_alive`].
+    pub(super) fn deserted(
+        &self,
+        path: SocketAddr,
+        from: SocketAddr,
+        now: Time,
+        keep_alive: Duration,
+    ) -> bool {
+        let patience = keep_alive * 2 + DESERTED;
+        path != from
+            && self.remote(path).is_some_and(|remote| remote.heard.is_none_or(|heard| now - heard > patience))
     }
 
     /// All addresses of the other end.
@@ -207,7 +241,7 @@ mod tests {
         assert!(paths.add(remote).is_none());
         assert_eq!(paths.resolve(addr("192.0.2.1:4000"), remote), Some((SocketId(7), None)));
         let local = Some(addr("10.0.0.3:0").ip());
-        paths.heard(remote, SocketId(7), local);
+        paths.heard(Time::ZERO, remote, SocketId(7), local);
         assert_eq!(paths.resolve(addr("192.0.2.1:4000"), remote), Some((SocketId(7), local)));
         assert_eq!(paths.resolve(addr("[2001:db8::2]:4001"), remote), Some((SocketId(9), None)));
         assert_eq!(paths.resolve(addr("192.0.2.9:4000"), remote), None);
@@ -233,7 +267,7 @@ mod tests {
         paths.add(remote);
         paths.checked(remote, Time::ZERO);
         assert!(paths.kick(remote, Time::from_millis(249)).is_none());
-        assert!(paths.kick(remote, Time::from_millis(250)).is_some_and(|kick| kick.forget.is_some()));
+        assert!(paths.kick(remote, Time::from_millis(250)).is_some_and(|kick| kick.adopt.is_none()));
         let kicks = (1..1_000).filter(|s| paths.kick(remote, Time::from_millis(s * 1_000)).is_some()).count();
         assert_eq!(kicks, usize::from(limits::LINK_KICKS) - 1);
     }

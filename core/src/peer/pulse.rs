@@ -15,6 +15,9 @@ const MIN_PINGS: u32 = 3;
 const PING: u8 = 1;
 const PONG: u8 = 2;
 
+/// A pulse that wants no answer, for SCTP to acknowledge.
+pub(super) const EMPTY: [u8; 9] = [3, 0, 0, 0, 0, 0, 0, 0, 0];
+
 /// Whether the other end is alive, seen from above ICE: pings on a channel of their own, when nothing else was heard.
 ///
 /// ICE cannot tell. After one end was replaced by a fresh process both agents stay "completed" for minutes, and an
@@ -73,6 +76,7 @@ impl Pulse {
                 }
                 Ok(None)
             }
+            _ if message == EMPTY => Ok(None),
             _ => Err(()),
         }
     }
