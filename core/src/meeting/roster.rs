@@ -70,7 +70,14 @@ impl Roster {
         }
     }
 
-    /// Notes that a device left; a newer record brings it back.
+    /// Notes that a device showed itself; whether it had been counted as gone.
+    pub fn revive(&mut self, now: Time, device: DeviceId) -> bool {
+        let Some(person) = self.people.get_mut(&device) else { return false };
+        person.heard = now;
+        std::mem::take(&mut person.left)
+    }
+
+    /// Notes that a device left; a newer record, or the device itself, brings it back.
     pub fn left(&mut self, device: DeviceId) {
         if let Some(person) = self.people.get_mut(&device) {
             person.left = true;
@@ -85,6 +92,11 @@ impl Roster {
     /// A device that is known, here or gone.
     pub fn get_any(&self, device: DeviceId) -> Option<&Person> {
         self.people.get(&device)
+    }
+
+    /// Everyone who is known, here or gone.
+    pub fn everyone(&self) -> impl Iterator<Item = &Person> {
+        self.people.values()
     }
 
     /// Everyone who has not left.

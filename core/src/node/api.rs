@@ -489,7 +489,8 @@ impl Trouble {
                 "check that the others typed the same code, are online now, and that their clocks show the right day"
             }
             Self::NoPath { .. } => {
-                "a firewall or NAT between the two lets nothing through; try another network for one of them"
+                "it may be gone; if it is not, a firewall or NAT between the two lets nothing through: try another \
+                 network for one of them"
             }
             Self::AlreadyJoined => "leave it first",
             Self::TooManyMeetings(_) => "leave one first",

@@ -5,6 +5,7 @@ use super::api::{
     Command, DisconnectReason, Event, MeetingHandle, Progress, RequestId, RequestKind, Tag, Trouble,
 };
 use super::attendance::{Attendance, FAREWELL, Open, Phase};
+use super::links::Peer;
 use crate::base::DeviceId;
 use crate::limits;
 use crate::log::{AppendError, Log};
@@ -70,7 +71,16 @@ impl Node {
             return self.context.trouble(Some(handle), Trouble::NotJoined);
         };
         let bytes = text.len();
-        match open.log.append(&mut self.context.cx(), &text) {
+        let mut appended = open.log.append(&mut self.context.cx(), &text);
+        if appended == Err(AppendError::TooMuchQueued) {
+            // Who is gone for good must not silence who is here.
+            let away = |device: &DeviceId| self.links.peers.get(device).is_none_or(Peer::is_away);
+            let gone: Vec<DeviceId> =
+                open.roster.everyone().map(|p| p.record.device()).filter(away).collect();
+            gone.into_iter().for_each(|device| open.log.forget(device));
+            appended = open.log.append(&mut self.context.cx(), &text);
+        }
+        match appended {
             Ok(seq) => {
                 self.context.event(Event::Sent { meeting: handle, tag, seq });
                 self.stirred.insert(handle);

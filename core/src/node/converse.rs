@@ -1,17 +1,24 @@
 //! What is said on links: HELLO, membership, messages.
 
 use super::Node;
+use std::time::Duration;
+
 use super::api::{DisconnectReason, Event, MeetingHandle, Path};
 use super::encounter::Introduction;
+use super::links::Peer;
 use crate::base::{DeviceId, MemberId, Scope};
 use crate::limits;
 use crate::log;
-use crate::meeting::Record;
 use crate::meeting::hello::{self, End};
 use crate::meeting::rendezvous::Source;
+use crate::meeting::{Change, Person, Record};
 use crate::peer::{self, Channel, MAX_MESSAGE};
 use crate::wire::frame;
 use crate::wire::frame::control::{Control, Hello, MAX_LIST, VERSION};
+
+/// A member who has been away and silent for this long is told of as one who was there: whoever is new need not look
+/// for it, and it knocks when it is back.
+const LOST: Duration = Duration::from_secs(60);
 
 impl Node {
     /// Takes what a link has to say, until it has nothing more.
@@ -71,6 +78,7 @@ impl Node {
         match control {
             Control::Hello(_) | Control::Unknown(_) => {}
             Control::Members(records) => self.members_told(device, handle, &records),
+            Control::Departed(records) => self.departed_told(handle, &records),
             Control::Addresses(addresses) => self.rumour(handle, Source::Member, &addresses),
             Control::Leave => self.member_left(device, handle),
         }
@@ -125,20 +133,29 @@ impl Node {
         open.log.linked(&mut self.context.cx(), device, incarnation);
         self.stirred.insert(handle);
         self.context.event(Event::Connected { meeting: handle, member, device, name, path, since_join });
-        let others: Vec<Record> = self.others(handle, device);
-        for records in others.chunks(MAX_LIST) {
-            self.tell(device, handle, records);
-        }
+        self.introduce_all(device, handle);
     }
 
-    /// Records of everyone in a meeting but one.
-    fn others(&self, handle: MeetingHandle, device: DeviceId) -> Vec<Record> {
-        let open = self.meetings.get(&handle).and_then(|attendance| attendance.open());
-        let present = open.into_iter().flat_map(|open| open.roster.present());
-        present
-            .filter(|person| person.record.device() != device)
-            .map(|person| person.record.clone())
-            .collect()
+    /// Tells a member who has just been greeted of everyone else who is there, and of those who were: what they said may
+    /// still be going round, and whose record is not known is not believed.
+    fn introduce_all(&mut self, device: DeviceId, handle: MeetingHandle) {
+        let now = self.context.now;
+        let Some(open) = self.meetings.get(&handle).and_then(|attendance| attendance.open()) else { return };
+        let is_lost = |person: &Person| {
+            let away = self.links.peers.get(&person.record.device()).is_none_or(Peer::is_away);
+            away && now - person.heard >= LOST
+        };
+        let others = open.roster.everyone().filter(|person| person.record.device() != device);
+        let (gone, here): (Vec<_>, Vec<_>) = others.partition(|person| person.left || is_lost(person));
+        let records = |people: Vec<&Person>| people.iter().map(|p| p.record.clone()).collect::<Vec<_>>();
+        let (gone, here) = (records(gone), records(here));
+        for records in gone.chunks(MAX_LIST) {
+            let records = records.iter().map(|record| record.encode().as_slice()).collect();
+            self.say_control(device, handle, &Control::Departed(records));
+        }
+        for records in here.chunks(MAX_LIST) {
+            self.tell(device, handle, records);
+        }
     }
 
     /// Tells one member of others.
@@ -174,6 +191,30 @@ impl Node {
             };
             match Record::decode(open.keys.id(), bytes) {
                 Ok(record) => self.meet(handle, record, Introduction::Member(by)),
+                Err(_) => self.counters.bad_records += 1,
+            }
+        }
+    }
+
+    fn departed_told(&mut self, handle: MeetingHandle, records: &[&[u8]]) {
+        let now = self.context.now;
+        for bytes in records {
+            let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut())
+            else {
+                return;
+            };
+            match Record::decode(open.keys.id(), bytes) {
+                Ok(record) if record.device() == self.me.device => {}
+                Ok(record) => {
+                    let device = record.device();
+                    // Only of those nobody else has told of: the teller may be the one who lost them.
+                    if open.roster.get_any(device).is_none() && open.roster.insert(now, record) == Change::New
+                    {
+                        open.roster.left(device);
+                        open.log.learn(&mut self.context.cx(), device);
+                        open.log.forget(device);
+                    }
+                }
                 Err(_) => self.counters.bad_records += 1,
             }
         }

@@ -101,7 +101,11 @@ impl Node {
         let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) else {
             return;
         };
-        let change = open.roster.insert(now, record.clone());
+        let mut change = open.roster.insert(now, record.clone());
+        let in_person = !matches!(how, Introduction::Member(_));
+        if in_person && open.roster.revive(now, device) && change == Change::Known {
+            change = Change::Updated;
+        }
         match change {
             Change::Full => return,
             Change::New => {
@@ -112,10 +116,9 @@ impl Node {
                 self.tags
                     .retain(|_, (meeting, known)| *meeting != handle || roster.get_any(*known).is_some());
             }
-            Change::Restarted | Change::Updated | Change::Known => {}
-        }
-        if !matches!(how, Introduction::Member(_)) {
-            open.roster.heard(now, device);
+            // Back after having been given up, perhaps.
+            Change::Restarted | Change::Updated => open.log.learn(&mut self.context.cx(), device),
+            Change::Known => {}
         }
         if open.roster.get(device).is_none() {
             return;

@@ -271,3 +271,25 @@ fn members_find_each_other_through_the_dht() {
     let last = last.filter(|(_, event)| matches!(event, Event::Connected { .. })).map(|(at, _)| *at).max();
     assert!(last < Some(Time::from_millis(3_000)), "{last:?}");
 }
+
+#[test]
+fn what_the_departed_said_reaches_who_comes_back() {
+    let mut world = World::new();
+    let [a, b, c] = [1, 2, 3].map(|id| world.host(id, id, 1, "acid tulip"));
+    let at = [a, b, c].map(|index| world.hosts[index].at);
+    world.tell(a, &at[1..]);
+    world.run(Duration::from_secs(3));
+    world.hosts[a].alive = false;
+    world.run(Duration::from_secs(1));
+    world.say(b, "for a");
+    world.run(Duration::from_secs(1));
+    world.hosts[b].node.handle(world.now, Input::Command(Command::Leave { meeting: MEETING }));
+    world.drain(b);
+    world.run(Duration::from_secs(2));
+    world.hosts[b].alive = false;
+    let again = world.host(1, 9, 2, "acid tulip");
+    world.tell(again, &at[2..]);
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.heard(again), ["for a"]);
+    assert_eq!(world.connected(again), 1, "with c; b is not looked for");
+}

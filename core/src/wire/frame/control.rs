@@ -1,5 +1,6 @@
 //! The control channel: proving membership, telling who else is there, leaving.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 
 use minicbor::data::Type;
@@ -20,6 +21,9 @@ pub enum Control<'b> {
     Hello(Hello<'b>),
     /// Records of members, encoded, at most [`MAX_LIST`].
     Members(Vec<&'b [u8]>),
+    /// Records of members who have left or been lost for long, encoded, at most [`MAX_LIST`]: what they said may still be
+    /// going round.
+    Departed(Vec<&'b [u8]>),
     /// "I leave."
     Leave,
     /// Addresses found in the DHT that may be members', at most [`MAX_LIST`]: each knocks them.
@@ -56,6 +60,7 @@ const HELLO: u32 = 0;
 const MEMBERS: u32 = 1;
 const LEAVE: u32 = 2;
 const ADDRESSES: u32 = 3;
+const DEPARTED: u32 = 4;
 
 impl<'b> Control<'b> {
     /// Reads a body: the kind, then what belongs to it.
@@ -69,6 +74,7 @@ impl<'b> Control<'b> {
         Ok(match d.u32().map_err(malformed)? {
             HELLO => Self::Hello(d.decode().map_err(malformed)?),
             MEMBERS => Self::Members(list(&mut d, |d| d.bytes())?),
+            DEPARTED => Self::Departed(list(&mut d, |d| d.bytes())?),
             LEAVE => Self::Leave,
             ADDRESSES => Self::Addresses(list(&mut d, address)?),
             kind => Self::Unknown(kind),
@@ -81,10 +87,8 @@ impl<'b> Control<'b> {
         // Writing to a vector cannot fail.
         let _ = match self {
             Self::Hello(hello) => e.u32(HELLO).and_then(|e| e.encode(hello)).map(drop),
-            Self::Members(records) => e
-                .u32(MEMBERS)
-                .and_then(|e| e.array(records.len() as u64))
-                .and_then(|e| records.iter().try_for_each(|record| e.bytes(record).map(drop))),
+            Self::Members(records) => records_of(&mut e, MEMBERS, records),
+            Self::Departed(records) => records_of(&mut e, DEPARTED, records),
             Self::Leave => e.u32(LEAVE).map(drop),
             Self::Addresses(addresses) => {
                 e.u32(ADDRESSES).and_then(|e| e.array(addresses.len() as u64)).and_then(|e| {
@@ -101,6 +105,15 @@ impl<'b> Control<'b> {
         };
         e.into_writer()
     }
+}
+
+fn records_of(
+    e: &mut Encoder<Vec<u8>>,
+    kind: u32,
+    records: &[&[u8]],
+) -> Result<(), minicbor::encode::Error<Infallible>> {
+    e.u32(kind)?.array(records.len() as u64)?;
+    records.iter().try_for_each(|record| e.bytes(record).map(drop))
 }
 
 /// A list of definite length, checked before anything is allocated.
@@ -183,6 +196,7 @@ mod tests {
         let frames = [
             Control::Hello(Hello { version: 1, capabilities: 5, record: b"record", mac: [7; 32] }),
             Control::Members(vec![b"one", b"two"]),
+            Control::Departed(vec![b"three"]),
             Control::Leave,
             Control::Addresses(vec![
                 "192.0.2.1:6881".parse().unwrap(),
