@@ -164,6 +164,6 @@ impl Dht {
 
     /// How many nodes should store a topic, given how many there are.
     fn enough(&self) -> usize {
-        [true, false].into_iter().map(|ipv4| self.overlay(ipv4).table.len().min(K)).sum()
+        [true, false].into_iter().map(|ipv4| self.overlay(ipv4).table.alive().min(K)).sum()
     }
 }

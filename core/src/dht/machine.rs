@@ -94,10 +94,12 @@ impl Dht {
             return;
         }
         self.sockets = sockets.to_vec();
-        let gone = self.rpc.retain_sockets(|id| sockets.iter().any(|socket| socket.id == id));
-        for pending in gone {
-            self.on_dead(cx, &pending);
-        }
+        self.relocate(cx);
+        self.pump(cx);
+    }
+
+    /// The machine slept: nothing that was under way or known of the network is to be relied on.
+    pub fn woke(&mut self, cx: &mut Cx<'_>) {
         self.relocate(cx);
         self.pump(cx);
     }

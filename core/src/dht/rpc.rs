@@ -162,18 +162,10 @@ impl Rpc {
         self.due.first().map(|&(due, _)| due)
     }
 
-    /// Forgets questions that went through a socket that is gone, and returns them.
-    pub(super) fn retain_sockets(&mut self, is_there: impl Fn(SocketId) -> bool) -> Vec<Pending> {
-        let mut gone = Vec::new();
-        self.pending.retain(|_, pending| {
-            let stays = is_there(pending.socket);
-            if !stays {
-                gone.push(*pending);
-            }
-            stays
-        });
-        self.due.retain(|(_, tid)| self.pending.contains_key(tid));
-        gone
+    /// Forgets all questions; what they were for is asked anew.
+    pub(super) fn clear(&mut self) {
+        self.pending.clear();
+        self.due.clear();
     }
 }
 

@@ -72,6 +72,11 @@ impl Table {
         self.buckets.iter().map(|bucket| bucket.entries.len()).sum()
     }
 
+    /// How many of them are not bad.
+    pub(super) fn alive(&self) -> usize {
+        self.entries().filter(|entry| entry.failures < BAD).count()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.buckets.iter().all(|bucket| bucket.entries.is_empty())
     }
@@ -195,7 +200,7 @@ impl Table {
             let live = group.iter().flat_map(|bucket| &bucket.entries).filter(|entry| entry.failures < BAD);
             found.extend(live.map(|entry| entry.contact));
             if let Some(added) = found.get_mut(from..) {
-                added.sort_unstable_by_key(|contact| contact.id.distance(target));
+                added.sort_unstable_by_key(|contact| distance(&contact.id, target));
             }
         }
         found.truncate(most);
@@ -316,6 +321,12 @@ impl Bucket {
             self.entries.push(self.spares.remove(0));
         }
     }
+}
+
+/// The XOR distance in a form that compares fast.
+fn distance(id: &NodeId, target: &[u8; 20]) -> (u128, u32) {
+    let [high @ .., a, b, c, d] = id.distance(target);
+    (u128::from_be_bytes(high), u32::from_be_bytes([a, b, c, d]))
 }
 
 /// How many leading bits two ids share: 0 to 160.

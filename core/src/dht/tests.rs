@@ -193,7 +193,7 @@ fn fifty_nodes_enter_through_one_and_find_each_other() {
 
 #[test]
 fn a_public_network_with_loss_and_dead_nodes() {
-    for seed in 0..10 {
+    for seed in 0..4 {
         let mut world = World::public(seed, 60);
         world.run(secs(60));
         assert!(world.hosts.iter().all(|host| host.dht.stats().nodes_v4 >= 8));
@@ -326,6 +326,20 @@ fn a_new_socket_is_announced() {
     world.announce(1);
     assert!(world.run_until(world.now + secs(3), |world| world.knows_peer(1, 2)));
     assert!(world.has(2, |event| *event == Event::Observed { public: moved }));
+}
+
+#[test]
+fn after_a_sleep_everything_is_announced_anew() {
+    let mut world = World::private(21, 6);
+    world.run(secs(1));
+    world.announce(2);
+    world.run(secs(5));
+    let stored = |event: &Event| matches!(event, Event::Announced { nodes: 5, .. });
+    assert!(world.has(2, stored));
+    world.hosts[2].events.clear();
+    world.with(2, |dht, cx| dht.poll(cx, TOPIC));
+    world.with(2, |dht, cx| dht.woke(cx));
+    assert!(world.run_until(world.now + secs(1), |world| world.has(2, stored)));
 }
 
 #[test]

@@ -286,11 +286,6 @@ impl Topic {
         self.hasten(now);
     }
 
-    /// Lookups of a round that is cut short.
-    pub(super) fn lookups(&self) -> &[LookupId] {
-        &self.lookups
-    }
-
     fn storer(&mut self, addr: SocketAddr) -> Option<&mut Storer> {
         self.storers.iter_mut().find(|storer| storer.contact.addr == addr)
     }

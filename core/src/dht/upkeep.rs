@@ -145,8 +145,11 @@ impl Dht {
         self.pump(cx);
     }
 
-    /// Our addresses have changed: nothing that was said of them is valid, and nobody knows us at the new ones.
+    /// Our addresses have changed: nothing that was said of them is valid, nobody knows us at the new ones, and what is
+    /// under way may never be answered. The routing tables are kept: they are where to begin.
     pub(super) fn relocate(&mut self, cx: &mut Cx<'_>) {
+        self.rpc.clear();
+        self.lookups.clear();
         for ipv4 in [true, false] {
             let has_socket = self.sockets.iter().any(|socket| socket.bound.is_ipv4() == ipv4);
             let own = |socket: &SocketInfo| (socket.bound.port(), socket.addrs.clone());
@@ -159,14 +162,10 @@ impl Dht {
             overlay.hosts.retain(|host| !is_own(host));
             overlay.attempts = 0;
             overlay.few = 0;
+            overlay.neighbours = None;
             overlay.neighbours_at = has_socket.then_some(cx.now);
         }
-        for topic in self.topics.values_mut() {
-            for id in topic.lookups() {
-                self.lookups.remove(id);
-            }
-            topic.restart(cx.now);
-        }
+        self.topics.values_mut().for_each(|topic| topic.restart(cx.now));
         self.keep_up(cx);
     }
 

@@ -190,15 +190,35 @@ impl<'a> Reader<'a> {
     ///
     /// If the value here is not well-formed.
     pub fn skip(&mut self) -> Result<&'a [u8], Error> {
-        let from = self.at;
-        match self.peek()? {
-            b'0'..=b'9' => drop(self.bytes()?),
-            b'i' => drop(self.int()?),
-            b'l' => self.list(|_| Ok(()))?,
-            b'd' => self.dict(|_, _| Ok(()))?,
-            _ => return Err(Error::Unexpected),
+        let (from, outer) = (self.at, self.depth);
+        // One bit for each level: whether it is a dictionary. A loop, because this is where peers in hundreds are skipped.
+        let mut dicts = 0_u16;
+        let mut key_due = false;
+        loop {
+            match self.peek()? {
+                b'0'..=b'9' if key_due => {
+                    self.string()?;
+                    key_due = false;
+                    if self.peek()? == b'e' {
+                        return Err(Error::Unexpected);
+                    }
+                    continue;
+                }
+                b'e' if self.depth > outer => self.leave(),
+                _ if key_due => return Err(Error::Unexpected),
+                b'0'..=b'9' => drop(self.bytes()?),
+                b'i' => drop(self.int()?),
+                opening @ (b'l' | b'd') => {
+                    self.enter(opening)?;
+                    dicts = dicts & !(1 << self.depth) | u16::from(opening == b'd') << self.depth;
+                }
+                _ => return Err(Error::Unexpected),
+            }
+            if self.depth == outer {
+                return self.bytes.get(from..self.at).ok_or(Error::Truncated);
+            }
+            key_due = dicts >> self.depth & 1 == 1;
         }
-        self.bytes.get(from..self.at).ok_or(Error::Truncated)
     }
 
     #[inline]

@@ -98,8 +98,10 @@ struct Top<'a> {
     version: Option<&'a [u8]>,
     ip: Option<SocketAddr>,
     read_only: bool,
-    arguments: Option<Fields<'a>>,
-    results: Option<Fields<'a>>,
+    /// Whether `fields` are those of a query's `a` or a response's `r`; 0 if neither was there. Of a message that has
+    /// both, which nobody sends, the later counts.
+    fields_of: u8,
+    fields: Fields<'a>,
     error: Option<ErrorReply<'a>>,
 }
 
@@ -134,16 +136,22 @@ impl<'a> Top<'a> {
             b"v" => self.version = value.bytes_or_skip()?,
             b"ip" => self.ip = value.bytes_or_skip()?.and_then(read_addr),
             b"ro" => self.read_only = value.int_or_skip()? == Some(1),
-            b"a" if value.at_dict() => self.arguments = Some(Fields::read(value)?),
-            b"r" if value.at_dict() => self.results = Some(Fields::read(value)?),
+            b"a" | b"r" if value.at_dict() => {
+                self.fields_of = if key == b"a" { b'a' } else { b'r' };
+                self.fields.read(value)?;
+            }
             b"e" if value.at_list() => self.error = read_error(value)?,
             _ => {}
         }
         Ok(())
     }
 
+    fn fields_of(&self, kind: u8) -> Result<&Fields<'a>, Fault> {
+        if self.fields_of == kind { Ok(&self.fields) } else { Err(Fault::Arguments) }
+    }
+
     fn query(&self) -> Result<Query<'a>, Fault> {
-        let fields = self.arguments.as_ref().ok_or(Fault::Arguments)?;
+        let fields = self.fields_of(b'a')?;
         let id = fields.id()?;
         let want = fields.want;
         let call = match self.method.ok_or(Fault::Method)? {
@@ -165,7 +173,7 @@ impl<'a> Top<'a> {
     }
 
     fn response(&self) -> Result<Response<'a>, Fault> {
-        let fields = self.results.as_ref().ok_or(Fault::Arguments)?;
+        let fields = self.fields_of(b'r')?;
         Ok(Response {
             id: fields.id()?,
             nodes: fields.nodes,
@@ -185,8 +193,8 @@ impl<'a> Top<'a> {
 
 impl<'a> Fields<'a> {
     #[inline]
-    fn read(reader: &mut Reader<'a>) -> Result<Self, bencode::Error> {
-        let mut fields = Self::default();
+    fn read(&mut self, reader: &mut Reader<'a>) -> Result<(), bencode::Error> {
+        let fields = self;
         reader.dict(|key, value| {
             match key {
                 b"id" => fields.id = value.bytes_or_skip()?,
@@ -211,8 +219,7 @@ impl<'a> Fields<'a> {
                 _ => {}
             }
             Ok(())
-        })?;
-        Ok(fields)
+        })
     }
 
     fn id(&self) -> Result<NodeId, Fault> {
