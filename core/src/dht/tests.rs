@@ -255,6 +255,37 @@ fn a_lone_node_serves_a_meeting_within_a_few_round_trips() {
     assert!(world.run_until(world.now, all), "within four round trips");
 }
 
+/// Fifty members who start within a second, through one node that knows nobody: on one machine, where each of them is
+/// a node of the network, and in the internet, where none of them is known to be reachable.
+#[test]
+fn fifty_members_who_start_together_know_of_each_other() {
+    for (local, most_sent) in [(true, 8_000), (false, 1_000)] {
+        let mut world = World::new(22);
+        let addr = |n: u8| {
+            SocketAddr::from(if local {
+                ([127, 0, 0, 1], 6_000 + u16::from(n))
+            } else {
+                ([8, n, 0, 1], 6_881)
+            })
+        };
+        world.delay = Duration::from_millis(25);
+        world.add(addr(0), Config { mode: Mode::Server, ..Config::default() });
+        for n in 1..=50 {
+            let host = world.add(addr(n), Config::default());
+            world.enter(host);
+            world.announce(host);
+            world.run(Duration::from_millis(20));
+        }
+        for _ in 0..4 {
+            world.run(Duration::from_millis(500));
+            (1..=50).for_each(|host| assert!(world.with(host, |dht, cx| dht.poll(cx, TOPIC))));
+        }
+        let all_known = |host| (1..=50).all(|peer| peer == host || world.knows_peer(host, peer));
+        assert!((1..=50).all(all_known), "local {local}");
+        assert!(world.sent <= most_sent, "{} datagrams, local {local}", world.sent);
+    }
+}
+
 #[test]
 fn silence_is_told_and_a_late_host_is_found() {
     let mut world = World::new(4);
