@@ -2,18 +2,18 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use str0m::channel::{ChannelConfig, ChannelId, Reliability};
-use str0m::config::{DtlsVersion, Fingerprint as RtcFingerprint};
+use str0m::channel::ChannelId;
 use str0m::net::{Protocol, Receive, Transmit};
-use str0m::{Candidate, Event as RtcEvent, IceCreds, Input, Output, Reason, Rtc, RtcConfig, RtcError};
+use str0m::{Event as RtcEvent, Input, Output, Reason, Rtc, RtcError};
 
-use super::anchor::{Anchor, Moment};
-use super::config::{IceCredentials, LinkConfig, LinkError, Role};
+use super::anchor::Anchor;
+use super::config::{LinkConfig, LinkError, Role};
 use super::endpoint::Endpoint;
 use super::entropy;
 use super::event::{Channel, CloseReason, Counters, Event, MAX_MESSAGE, SendError};
 use super::paths::{Kick, Paths, normalised};
 use super::pulse::{self, Beat, Pulse};
+use super::setup::{self, PULSE};
 use super::tail::Tail;
 use crate::base::{Cx, SocketId, Time, Wake};
 use crate::limits;
@@ -63,12 +63,6 @@ type Path = (SocketId, SocketAddr);
 /// The largest DTLS datagram that str0m has room for.
 const MAX_DATAGRAM: usize = 2_000;
 
-/// First retransmission of a check. Doubles up to [`LinkConfig::keep_alive`].
-const CHECK_RTO: Duration = Duration::from_millis(100);
-
-/// Retransmissions of a check: a pair that never answers is given up after about 30 s at a keep-alive of 1 s.
-const CHECK_RETRANSMITS: usize = 30;
-
 /// str0m's own distance between checks.
 const SLOW_PACE: Duration = Duration::from_millis(50);
 
@@ -80,12 +74,6 @@ const MAX_HASTE: u16 = 48;
 
 /// How often str0m may say "now" after it was called, before we make it wait.
 const MAX_ROUNDS: usize = 8;
-
-/// The stream of the pulse, beside those of [`Channel`].
-const PULSE: usize = 3;
-
-/// Room that the pulse has beyond [`limits::LINK_SEND_BUFFER`].
-const PULSE_ROOM: usize = 4 * 1024;
 
 /// What an event takes beside the bytes in it.
 const EVENT_SIZE: usize = 64;
@@ -105,8 +93,8 @@ impl Link {
         let anchor = Anchor::new(cx.now);
         let paths = Paths::new(&config.sockets);
         let loan = entropy::lend(cx.rng);
-        let mut rtc = Box::new(new_rtc(endpoint, &config, anchor.moment(cx.now)));
-        let streams = start(&mut rtc, endpoint, &config, &paths)?;
+        let mut rtc = Box::new(setup::new_rtc(endpoint, &config, anchor.moment(cx.now)));
+        let streams = setup::start(&mut rtc, endpoint, &config, &paths)?;
         drop(loan);
         let mut link = Self {
             rtc,
@@ -171,12 +159,13 @@ impl Link {
             return;
         };
         let input = Input::Receive(self.anchor.moment(cx.now), receive);
-        if !self.paths.knows(from) {
+        if !self.paths.is_proven(from) {
+            // DTLS begins in clear: the ClientHello of another, taken for the other end's, would spoil the handshake.
             if !is_stun || !self.rtc.accepts(&input) {
                 self.counters.unproven += 1;
                 return;
             }
-            if !self.paths.discover(from) {
+            if !self.paths.prove(from) {
                 self.counters.sources += 1;
                 return;
             }
@@ -571,65 +560,4 @@ impl std::fmt::Debug for Link {
 fn size(event: &Event) -> usize {
     let bytes = if let Event::Data { bytes, .. } = event { bytes.len() } else { 0 };
     EVENT_SIZE + bytes
-}
-
-fn credentials(credentials: &IceCredentials) -> IceCreds {
-    IceCreds { ufrag: credentials.ufrag.clone(), pass: credentials.pwd.clone() }
-}
-
-fn new_rtc(endpoint: &Endpoint, config: &LinkConfig, now: Moment) -> Rtc {
-    let mut rtc = RtcConfig::new()
-        .clear_codecs()
-        .clear_extension_map()
-        .set_crypto_provider(endpoint.crypto.clone())
-        .set_dtls_cert(endpoint.dtls.clone())
-        .set_dtls_version(DtlsVersion::Dtls13)
-        .set_local_ice_credentials(credentials(&config.local))
-        .set_sctp_max_buffered_amount(limits::LINK_SEND_BUFFER.iter().sum::<usize>() + PULSE_ROOM)
-        .set_sctp_max_message_size(MAX_MESSAGE as u32);
-    rtc.set_initial_stun_rto(CHECK_RTO);
-    rtc.set_max_stun_rto(config.keep_alive.max(CHECK_RTO));
-    rtc.set_max_stun_retransmits(CHECK_RETRANSMITS);
-    rtc.build(now)
-}
-
-/// Everything that others negotiate: roles, credentials, fingerprint, association, channels.
-fn start(
-    rtc: &mut Rtc,
-    endpoint: &Endpoint,
-    config: &LinkConfig,
-    paths: &Paths,
-) -> Result<[ChannelId; 4], LinkError> {
-    let client = config.role == Role::Client;
-    for stand_in in paths.stand_ins() {
-        if let Ok(candidate) = Candidate::host(*stand_in, Protocol::Udp) {
-            rtc.add_local_candidate(candidate);
-        }
-    }
-    let mut api = rtc.direct_api();
-    api.set_ice_controlling(client);
-    api.set_remote_ice_credentials(credentials(&config.remote));
-    api.set_remote_fingerprint(RtcFingerprint {
-        hash_func: "sha-256".into(),
-        bytes: config.fingerprint.0.to_vec(),
-    });
-    if !client {
-        // A ClientHello that comes before this is lost, and its clock only starts with one.
-        api.start_dtls(false).map_err(|_| LinkError::Snap)?;
-    }
-    let mut sctp = endpoint.sctp.clone();
-    sctp.set_remote_init_chunk(config.snap.as_bytes().to_vec());
-    api.start_sctp_with_snap(client, sctp).map_err(|_| LinkError::Snap)?;
-    let mut stream = |id: u16, reliable: bool| {
-        api.create_data_channel(ChannelConfig {
-            ordered: reliable,
-            reliability: match reliable {
-                true => Reliability::Reliable,
-                false => Reliability::MaxRetransmits { retransmits: 0 },
-            },
-            negotiated: Some(id),
-            ..ChannelConfig::default()
-        })
-    };
-    Ok([stream(0, true), stream(1, true), stream(2, true), stream(PULSE as u16, false)])
 }

@@ -19,6 +19,7 @@ mod event;
 mod link;
 mod paths;
 mod pulse;
+mod setup;
 mod tail;
 #[cfg(test)]
 mod tests;

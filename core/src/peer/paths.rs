@@ -33,6 +33,8 @@ struct Remote {
     addr: SocketAddr,
     /// As str0m has it; none for an address that only showed itself as the source of a check.
     candidate: Option<Candidate>,
+    /// Whether it sent STUN with the credentials of this link.
+    proven: bool,
     /// The socket and the address of ours at which it was last heard.
     heard_at: Option<(SocketId, Option<IpAddr>)>,
     /// When that was.
@@ -49,6 +51,12 @@ pub(super) struct Kick {
     pub(super) forget: Candidate,
     /// Learn this.
     pub(super) learn: Candidate,
+}
+
+impl Remote {
+    fn new(addr: SocketAddr, candidate: Option<Candidate>) -> Self {
+        Self { addr, candidate, proven: false, heard_at: None, heard: None, checked: None }
+    }
 }
 
 impl Paths {
@@ -86,7 +94,7 @@ impl Paths {
         Some((socket, heard_at.filter(|(id, _)| *id == socket).and_then(|(_, local)| local)))
     }
 
-    /// Whether the other end was told to be, or has shown itself, at `addr`.
+    /// Whether the other end was said to be, or has proven to be, at `addr`.
     pub(super) fn knows(&self, addr: SocketAddr) -> bool {
         self.remote(addr).is_some()
     }
@@ -105,22 +113,25 @@ impl Paths {
         match self.remote_mut(addr) {
             Some(remote) if remote.candidate.is_some() => return None,
             Some(remote) => remote.candidate = Some(candidate.clone()),
-            None => self.remotes.push(Remote {
-                addr,
-                candidate: Some(candidate.clone()),
-                heard_at: None,
-                heard: None,
-                checked: None,
-            }),
+            None => self.remotes.push(Remote::new(addr, Some(candidate.clone()))),
         }
         Some(candidate)
     }
 
-    /// A check whose integrity is proven came from an address nobody told us; `false` if there were too many of those.
-    pub(super) fn discover(&mut self, addr: SocketAddr) -> bool {
+    /// Whether the other end has proven to be at `addr`.
+    pub(super) fn is_proven(&self, addr: SocketAddr) -> bool {
+        self.remote(addr).is_some_and(|remote| remote.proven)
+    }
+
+    /// STUN whose integrity is proven came from `addr`; `false` if nobody told us of it and there were too many of those.
+    pub(super) fn prove(&mut self, addr: SocketAddr) -> bool {
+        if let Some(remote) = self.remote_mut(addr) {
+            remote.proven = true;
+            return true;
+        }
         let room = self.remotes.len() < limits::LINK_SOURCES;
-        if room && !self.knows(addr) {
-            self.remotes.push(Remote { addr, candidate: None, heard_at: None, heard: None, checked: None });
+        if room {
+            self.remotes.push(Remote { proven: true, ..Remote::new(addr, None) });
         }
         room
     }
@@ -144,10 +155,9 @@ impl Paths {
     /// had its share: str0m remembers every candidate it ever had.
     pub(super) fn kick(&mut self, addr: SocketAddr, now: Time) -> Option<Kick> {
         let checked = self.remote(addr)?.checked;
-        if checked.is_some_and(|checked| now - checked < PATIENCE) {
-            return None;
-        }
-        self.renew(addr)
+        let early = checked.is_some_and(|checked| now - checked < PATIENCE);
+        // Hints may be many; half of the share is for paths that die.
+        if early || self.kicks >= limits::LINK_KICKS / 2 { None } else { self.renew(addr) }
     }
 
     /// As [`Paths::kick`], no matter when the last check went there: what is in use may be dead.
@@ -255,7 +265,7 @@ mod tests {
         }
         let added = (1..100u16).filter(|port| paths.add(([9, 9, 9, 9], *port).into()).is_some()).count();
         assert_eq!(added, limits::LINK_REMOTES);
-        let found = (100..300u16).filter(|port| paths.discover(([9, 9, 9, 9], *port).into())).count();
+        let found = (100..300u16).filter(|port| paths.prove(([9, 9, 9, 9], *port).into())).count();
         assert_eq!(found, limits::LINK_SOURCES - limits::LINK_REMOTES);
     }
 
@@ -269,6 +279,8 @@ mod tests {
         assert!(paths.kick(remote, Time::from_millis(249)).is_none());
         assert!(paths.kick(remote, Time::from_millis(250)).is_some_and(|kick| kick.adopt.is_none()));
         let kicks = (1..1_000).filter(|s| paths.kick(remote, Time::from_millis(s * 1_000)).is_some()).count();
-        assert_eq!(kicks, usize::from(limits::LINK_KICKS) - 1);
+        assert_eq!(kicks, usize::from(limits::LINK_KICKS) / 2 - 1);
+        let renewals = (0..1_000).filter(|_| paths.renew(remote).is_some()).count();
+        assert_eq!(renewals, usize::from(limits::LINK_KICKS) / 2);
     }
 }

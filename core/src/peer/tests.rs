@@ -376,6 +376,25 @@ fn a_wrong_password_finds_no_path() {
     }
 }
 
+/// Two links may be told of one address, and DTLS begins in clear: what belongs to another must not be taken for the
+/// beginning of our own handshake.
+#[test]
+fn the_hello_of_another_is_not_ours() {
+    let mut other = Net::new(17);
+    other.start(A);
+    other.start(B);
+    let is_hello = |bytes: &[u8]| bytes.first() == Some(&22);
+    other.run_until(ms(2_000), |net| net.wire.values().any(|(_, _, bytes)| is_hello(bytes)));
+    let (_, _, hello) = other.wire.values().find(|(_, _, bytes)| is_hello(bytes)).unwrap().clone();
+    let mut net = Net::new(7);
+    net.start(B);
+    net.call(B, |link, cx| link.handle_datagram(cx, SOCKET, None, addr(A), &hello));
+    assert_eq!(net.link(B).counters().unproven, 1);
+    net.start(A);
+    net.run(Duration::from_secs(1));
+    assert!(net.link(A).is_secured() && net.link(B).is_secured());
+}
+
 #[test]
 fn what_cannot_work_is_refused() {
     let mut net = Net::new(7);
