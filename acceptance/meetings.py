@@ -3,10 +3,11 @@
 
 import random
 import socket
+import subprocess
 import time
 
 import probe
-from moot import Failed, all_connected, check, exchange, new_code, nothing_twice, run
+from moot import MOOT, Failed, all_connected, check, exchange, new_code, nothing_twice, run
 
 
 def two_meetings(world):
@@ -26,6 +27,28 @@ def two_meetings(world):
             check(met <= inside, f"{m.label} met {met - inside}")
     topics = {m.wait("joined")["topic"] for members in meetings for m in members}
     check(len(topics) == 2, f"{len(topics)} topics for two meetings")
+
+
+def shared_twice(world):
+    """two members who share two meetings hear each other in both (the library's example two_meetings)"""
+    example = MOOT.parent / "examples" / "two_meetings"
+    if not example.exists():
+        raise Failed(f"there is no {example}; build it with `cargo build --release -p folkmoot --example two_meetings`")
+    _, bootstrap = world.dht()
+    codes = [new_code(), new_code()]
+    began = time.monotonic()
+    members = {name: subprocess.Popen([example, name, bootstrap, *codes], stdout=subprocess.PIPE, text=True)
+               for name in ("ada", "bo")}
+    for process in members.values():
+        world.stack.callback(process.wait)
+        world.stack.callback(process.kill)
+    for (name, process), other in zip(members.items(), reversed(members)):
+        said, _ = process.communicate(timeout=20)
+        check(process.returncode == 0, f"{name} ended with {process.returncode}")
+        for label in ("first", "second"):
+            line = f'{label}: {other} says "hello in the {label}"'
+            check(said.splitlines().count(line) == 1, f"{name} printed {said!r}")
+    return f"both done {time.monotonic() - began:.2f} s after the start"
 
 
 def never_itself(world):
@@ -151,4 +174,4 @@ def lured(world):
 
 
 if __name__ == "__main__":
-    run(two_meetings, never_itself, knocks_of_strangers, replayed_knock, lured)
+    run(two_meetings, shared_twice, never_itself, knocks_of_strangers, replayed_knock, lured)
