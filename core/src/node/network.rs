@@ -43,7 +43,10 @@ impl Node {
     pub(super) fn network(&mut self, network: Network) {
         match network {
             Network::Sockets(sockets) => self.set_sockets(sockets),
-            Network::Woke => self.start_over(),
+            Network::Woke => {
+                self.dht.woke(&mut self.context.cx());
+                self.start_over();
+            }
         }
     }
 
