@@ -17,7 +17,7 @@ pub const STUN_OUTCOMES: usize = 128;
 /// can add some.
 pub const STUN_SERVERS: usize = 32;
 
-// peer: what one link may hold. All of it together is some 100 kB while idle and 1.5 MB at most.
+// peer: what one link may hold. It takes some 50 kB while idle, 100 kB after it was busy, and 2 MB at most.
 
 /// Sockets that a link uses: two address families, and room for a machine with a few addresses bound one by one.
 pub const LINK_SOCKETS: usize = 8;

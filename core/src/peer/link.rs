@@ -14,7 +14,7 @@ use super::event::{Channel, CloseReason, Counters, Event, MAX_MESSAGE, SendError
 use super::paths::{Kick, Paths, normalised};
 use super::pulse::{self, Beat, Pulse};
 use super::setup::{self, PULSE};
-use super::tail::Tail;
+use super::tail::{Sight, Tail};
 use crate::base::{Cx, SocketId, Time, Wake};
 use crate::limits;
 
@@ -341,11 +341,12 @@ impl Link {
         }
         if self.tail.due().is_some_and(|due| due <= cx.now) {
             let outstanding = Channel::ALL.map(|channel| self.buffered(channel)).iter().sum();
-            if self.tail.probe(cx.now, outstanding, self.pulse.rtt()) {
+            match self.tail.look(cx.now, outstanding, self.pulse.rtt()) {
+                // On a slow path a pong may wait behind our own data for longer than silence is borne.
+                Some(Sight::Progress) => self.pulse.heard(cx.now),
                 // Three, each in a packet of its own: so many reports make SCTP send again what they say is missing.
-                for _ in 0..3 {
-                    self.beat_once(cx, &pulse::EMPTY)?;
-                }
+                Some(Sight::Stalled) => (0..3).try_for_each(|_| self.beat_once(cx, &pulse::EMPTY))?,
+                None => {}
             }
         }
         match self.pulse.beat(cx.now, cx.rng) {

@@ -25,6 +25,15 @@ pub(super) struct Tail {
     bursts: u32,
 }
 
+/// What acknowledgements tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// Some came: the other end lives.
+    Progress,
+    /// None came: it is time for a burst.
+    Stalled,
+}
+
 impl Tail {
     /// A message was accepted.
     pub(super) fn sent(&mut self, now: Time, bytes: usize, rtt: Option<Duration>) {
@@ -35,15 +44,15 @@ impl Tail {
         }
     }
 
-    /// When [`Tail::probe`] is due.
+    /// When [`Tail::look`] is due.
     pub(super) fn due(&self) -> Option<Time> {
         self.due
     }
 
-    /// Whether it is time for a burst, when so many bytes are not acknowledged.
-    pub(super) fn probe(&mut self, now: Time, outstanding: usize, rtt: Option<Duration>) -> bool {
+    /// How the acknowledgements stand, if it is time to look, when so many bytes have none.
+    pub(super) fn look(&mut self, now: Time, outstanding: usize, rtt: Option<Duration>) -> Option<Sight> {
         if self.due.is_none_or(|due| due > now) {
-            return false;
+            return None;
         }
         let acknowledged = self.accepted.saturating_sub(outstanding as u64);
         let progress = acknowledged > self.acknowledged;
@@ -51,7 +60,11 @@ impl Tail {
         self.bursts = if progress { 0 } else { self.bursts + 1 };
         self.due =
             (outstanding > 0 && self.bursts < MAX_BURSTS).then(|| now + patience(rtt) * (1 << self.bursts));
-        outstanding > 0 && !progress
+        match (progress, outstanding) {
+            (true, _) => Some(Sight::Progress),
+            (false, 0) => None,
+            (false, _) => Some(Sight::Stalled),
+        }
     }
 }
 
@@ -75,14 +88,14 @@ mod tests {
         assert_eq!(tail.due(), None);
         tail.sent(ms(0), 10, RTT);
         assert_eq!(tail.due(), Some(ms(400)));
-        assert!(!tail.probe(ms(399), 10, RTT));
-        assert!(tail.probe(ms(400), 10, RTT));
+        assert_eq!(tail.look(ms(399), 10, RTT), None);
+        assert_eq!(tail.look(ms(400), 10, RTT), Some(Sight::Stalled));
         assert_eq!(tail.due(), Some(ms(1_200)));
         // Acknowledged, but something new is not.
         tail.sent(ms(1_100), 10, RTT);
-        assert!(!tail.probe(ms(1_200), 10, RTT));
+        assert_eq!(tail.look(ms(1_200), 10, RTT), Some(Sight::Progress));
         assert_eq!(tail.due(), Some(ms(1_600)));
-        assert!(!tail.probe(ms(1_600), 0, RTT));
+        assert_eq!(tail.look(ms(1_600), 0, RTT), Some(Sight::Progress));
         assert_eq!(tail.due(), None);
     }
 
@@ -92,7 +105,7 @@ mod tests {
         tail.sent(ms(0), 10, None);
         let mut bursts = 0;
         while let Some(due) = tail.due() {
-            bursts += u32::from(tail.probe(due, 10, None));
+            bursts += u32::from(tail.look(due, 10, None) == Some(Sight::Stalled));
         }
         assert_eq!(bursts, MAX_BURSTS);
         tail.sent(ms(60_000), 10, None);

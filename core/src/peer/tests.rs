@@ -31,6 +31,9 @@ struct Net {
     sent: u64,
     rng: Rng,
     delay: Duration,
+    /// How long a byte takes to leave `A`, and until when it is busy with those it has.
+    uplink: Duration,
+    busy: Time,
     /// Out of a thousand.
     loss: u64,
     /// Nothing passes.
@@ -75,6 +78,8 @@ impl Net {
             sent: 0,
             rng: Rng::new([seed as u8; 32]),
             delay: RTT / 2,
+            uplink: Duration::ZERO,
+            busy: Time::ZERO,
             loss: 0,
             cut: false,
             trace: Vec::new(),
@@ -150,7 +155,12 @@ impl Net {
         let lost = self.rng.below(1_000) < self.loss;
         if !lost && !self.cut {
             self.sent += 1;
-            self.wire.insert((self.now + self.delay, self.sent), (from, to, bytes));
+            let mut leaves = self.now;
+            if from == A {
+                self.busy = self.busy.max(self.now) + self.uplink * bytes.len() as u32;
+                leaves = self.busy;
+            }
+            self.wire.insert((leaves + self.delay, self.sent), (from, to, bytes));
         }
     }
 
@@ -544,6 +554,33 @@ fn a_megabyte_arrives_in_order_through_a_bounded_buffer() {
     assert!(order.eq(0..blocks));
     net.run(Duration::from_secs(5));
     assert_eq!(net.call(A, |link, _| link.room(Channel::Bulk)), limit);
+}
+
+/// A pong waits behind our own data, for longer than silence is borne: acknowledgements are a sign of life too.
+#[test]
+fn a_slow_path_is_not_a_dead_one() {
+    let mut net = Net::connected(18);
+    let block = vec![1; MAX_MESSAGE];
+    let mut sent = 0;
+    let mut fill = |net: &mut Net| {
+        while net.call(A, |link, cx| link.send(cx, Channel::Bulk, &block)).is_ok() {
+            sent += 1;
+        }
+    };
+    for _ in 0..30 {
+        // Opens the congestion window.
+        fill(&mut net);
+        net.run(Duration::from_millis(50));
+    }
+    net.run(Duration::from_secs(2));
+    net.uplink = Duration::from_micros(60);
+    fill(&mut net);
+    let pong = net.busy - net.now;
+    net.run(Duration::from_secs(60));
+    println!("{pong:?} of data in flight");
+    assert!(pong > Duration::from_secs(10));
+    assert_eq!((net.closed(A), net.closed(B)), (None, None));
+    assert_eq!(net.received(B, Channel::Bulk).len(), sent);
 }
 
 /// The composer does not take what arrives: the link drops datagrams rather than hold everything, and recovers.
