@@ -231,7 +231,7 @@ fn damaged_answers_are_dropped() {
     let mut damaged = Builder::binding_success(id).xor_mapped_address(public()).finish_with_fingerprint();
     damaged[30] ^= 1;
     assert!(bench.receive(server(1), &damaged));
-    let allocate = Builder::new(crate::wire::stun::Class::Success, Method::new(3).unwrap(), id);
+    let allocate = Builder::new(crate::wire::stun::Class::Success, Method(3), id);
     assert!(bench.receive(server(1), &allocate.xor_mapped_address(public()).finish()));
     assert_eq!(bench.client.counters().damaged, 2);
     assert_eq!(bench.events(), []);

@@ -2,8 +2,8 @@ use std::net::SocketAddr;
 
 use super::attribute::encode_xored_address;
 use super::{
-    AttributeType, COOKIE_BYTES, Class, HEADER, MAX_MESSAGE, MAX_TEXT, MAX_USERNAME, Method, TransactionId,
-    integrity,
+    AttributeType, COOKIE_BYTES, Class, HEADER, MAX_ATTRIBUTES, MAX_MESSAGE, MAX_TEXT, MAX_USERNAME, Method,
+    TransactionId, integrity,
 };
 
 /// What the closing attributes can take up: both integrities and a fingerprint. Kept free, so that they always fit.
@@ -16,6 +16,7 @@ const CLOSING: usize = (4 + 20) + (4 + 32) + (4 + 4);
 pub struct Builder {
     bytes: Vec<u8>,
     id: TransactionId,
+    attributes: usize,
 }
 
 impl Builder {
@@ -29,7 +30,7 @@ impl Builder {
         bytes.extend([0, 0]);
         bytes.extend(COOKIE_BYTES);
         bytes.extend(id.0);
-        Self { bytes, id }
+        Self { bytes, id, attributes: 0 }
     }
 
     /// A Binding request.
@@ -54,11 +55,12 @@ impl Builder {
 
     /// Appends an attribute of any type.
     ///
-    /// One that does not fit into what is left of [`ROOM`](Self::ROOM) is left out whole, and so is one of the types that
-    /// only this builder's closing methods may write.
+    /// One that does not fit into what is left of [`ROOM`](Self::ROOM), or exceeds [`MAX_ATTRIBUTES`], is left out whole; so
+    /// is one of the types that only this builder's closing methods may write.
     pub fn attribute(mut self, kind: AttributeType, value: &[u8]) -> Self {
         let end = self.bytes.len() + 4 + value.len().next_multiple_of(4);
-        if end <= HEADER + Self::ROOM && !kind.is_closing() {
+        if end <= HEADER + Self::ROOM && self.attributes < MAX_ATTRIBUTES && !kind.is_closing() {
+            self.attributes += 1;
             append(&mut self.bytes, kind, value);
         }
         self

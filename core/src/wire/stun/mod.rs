@@ -29,7 +29,8 @@ pub const HEADER: usize = 20;
 /// path's MTU, and a longer message would arrive in fragments, if at all.
 pub const MAX_MESSAGE: usize = 1_500;
 
-/// Attributes in the largest message read. Real ones have a dozen; each costs a step of every look-up.
+/// The most attributes of a message read or built, not counting those that close it. Real ones have a dozen; each costs
+/// a step of every look-up.
 pub const MAX_ATTRIBUTES: usize = 32;
 
 /// Bytes of the longest USERNAME (RFC 8489 §14.3).
@@ -73,7 +74,7 @@ impl<'a> Message<'a> {
         let (header, _) = bytes.split_first_chunk::<HEADER>().ok_or(ParseError::TooShort)?;
         let [t0, t1, l0, l1, c0, c1, c2, c3, id @ ..] = *header;
         let kind = u16::from_be_bytes([t0, t1]);
-        if kind >> 14 != 0 {
+        if t0 > 3 {
             return Err(ParseError::NotStun);
         }
         if [c0, c1, c2, c3] != COOKIE_BYTES {
@@ -112,10 +113,6 @@ impl<'a> Message<'a> {
             if self.fingerprint_at.is_some() {
                 return Err(ParseError::AfterFingerprint);
             }
-            count += 1;
-            if count > MAX_ATTRIBUTES {
-                return Err(ParseError::TooManyAttributes);
-            }
             let (attribute, next) = Attribute::split(self.bytes, at).ok_or(ParseError::AttributePastEnd)?;
             match attribute.kind {
                 AttributeType::MESSAGE_INTEGRITY if self.sha1_at.is_none() && self.sha256_at.is_none() => {
@@ -136,7 +133,10 @@ impl<'a> Message<'a> {
                     }
                     self.fingerprint_at = Some(at);
                 }
-                _ => {}
+                _ => count += 1,
+            }
+            if count > MAX_ATTRIBUTES {
+                return Err(ParseError::TooManyAttributes);
             }
             at = next;
         }
@@ -274,8 +274,9 @@ pub enum ParseError {
     /// There are fewer than [`HEADER`] bytes.
     #[error("shorter than a header")]
     TooShort,
-    /// The first two bits are not zero.
-    #[error("the first two bits are not zero")]
+    /// The first byte is not 0 to 3: it belongs to another protocol (RFC 7983), or to a method that RFC 8489 §18.2 reserves
+    /// so that it cannot be taken for one.
+    #[error("the first byte is not 0 to 3")]
     NotStun,
     /// The magic cookie is missing.
     #[error("no magic cookie")]
@@ -345,31 +346,24 @@ impl Class {
     }
 }
 
-/// What a message is about: a number of 12 bits (RFC 8489 §5).
+/// What a message is about. The field has 12 bits; all methods above 255 are reserved, so that a message's first byte tells
+/// it from other protocols (RFC 8489 §5, §18.2).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Method(u16);
+pub struct Method(pub u8);
 
 impl Method {
     /// "What address do you see me at?", and every connectivity check of ICE.
-    pub const BINDING: Self = Self(0x001);
+    pub const BINDING: Self = Self(1);
 
-    /// The method of that number, or `None` if it has more than 12 bits.
-    pub const fn new(number: u16) -> Option<Self> {
-        if number < 0x1000 { Some(Self(number)) } else { None }
-    }
-
-    /// Its number.
-    pub const fn number(self) -> u16 {
-        self.0
-    }
-
+    /// The method in a message type whose first byte is at most 3.
     fn of(kind: u16) -> Self {
-        Self(kind & 0x000f | kind >> 1 & 0x0070 | kind >> 2 & 0x0f80)
+        Self((kind & 0x000f | kind >> 1 & 0x0070 | kind >> 2 & 0x0080) as u8)
     }
 
     /// The method bits of a message type.
     fn bits(self) -> u16 {
-        self.0 & 0x000f | (self.0 & 0x0070) << 1 | (self.0 & 0x0f80) << 2
+        let number = u16::from(self.0);
+        number & 0x000f | (number & 0x0070) << 1 | (number & 0x0080) << 2
     }
 }
 
@@ -377,7 +371,7 @@ impl fmt::Debug for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::BINDING => f.write_str("Binding"),
-            Self(number) => write!(f, "Method({number:#05x})"),
+            Self(number) => write!(f, "Method({number:#04x})"),
         }
     }
 }
