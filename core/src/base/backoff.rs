@@ -30,6 +30,13 @@ impl Backoff {
     }
 }
 
+/// One attempt after each delay, which is counted from the attempt before.
+impl FromIterator<Duration> for Backoff {
+    fn from_iter<I: IntoIterator<Item = Duration>>(delays: I) -> Self {
+        Self { delays: delays.into_iter().collect() }
+    }
+}
+
 impl Default for Backoff {
     /// Three attempts, five seconds apart.
     fn default() -> Self {
@@ -46,5 +53,7 @@ mod tests {
         let secs = |b: &Backoff| (0..4).map(|n| b.delay(n).map(|d| d.as_secs())).collect::<Vec<_>>();
         assert_eq!(secs(&Backoff::default()), [Some(5), Some(5), Some(5), None]);
         assert_eq!(secs(&Backoff::doubling(3, Duration::from_secs(1))), [Some(1), Some(2), Some(4), None]);
+        let listed = [1, 2, 4].map(Duration::from_secs).into_iter().collect::<Backoff>();
+        assert_eq!(listed, Backoff::doubling(3, Duration::from_secs(1)));
     }
 }

@@ -1,0 +1,93 @@
+//! `moot dht serve`: a node of the DHT and nothing else.
+
+use std::io;
+use std::time::Instant;
+
+use folkmoot::core::dht::Event;
+use folkmoot::{DhtNode, Error, Stage, defaults};
+use futures_lite::FutureExt as _;
+
+use crate::args::NetOptions;
+use crate::exit::Exit;
+use crate::json;
+use crate::signals;
+use crate::ui;
+
+/// The port of DHT nodes, by custom; taken if it is free and no other is asked for.
+const PORT: u16 = 6881;
+
+pub(crate) fn serve(options: &NetOptions, started: Instant) -> Exit {
+    let ms = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let fail = |exit, stage, what: &str, hint: &str| {
+        ui::fail(options.json, ms(), stage, what, hint);
+        exit
+    };
+    // A node on loopback reaches nobody outside.
+    let is_local = !options.bind.is_empty() && options.bind.iter().all(|addr| addr.ip().is_loopback());
+    let default = if is_local { Vec::new() } else { defaults::bootstrap() };
+    let hosts = match options.bootstrap(default) {
+        Ok(hosts) => hosts,
+        Err(what) => return fail(Exit::Usage, Stage::Io, &what, ""),
+    };
+    let mut node = match DhtNode::open(&options.bind, &[PORT], hosts) {
+        Ok(node) => node,
+        Err(error) => return fail(Exit::Failure, error.stage(), &error.what(), Error::hint(&error)),
+    };
+    let interrupts = signals::start();
+    let bound = node.bound();
+    let told = match options.json {
+        true => ui::print(&json::serving(ms(), &bound)),
+        false => {
+            tell(&bound);
+            Ok(())
+        }
+    };
+    if let Err(error) = told {
+        return fail(Exit::Failure, Stage::Io, &format!("the output cannot be written: {error}"), "");
+    }
+    let is_json = options.json;
+    smol::block_on(async {
+        let run = async {
+            node.run(|event| on_event(&event, is_json, ms())).await;
+        };
+        let interrupted = async {
+            let _ = interrupts.recv().await;
+        };
+        interrupted.or(run).await;
+    });
+    Exit::Success
+}
+
+fn tell(bound: &[std::net::SocketAddr]) {
+    let listed = bound.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+    eprintln!("A DHT node, on UDP {listed}; Ctrl-C ends it.");
+    if let Some(addr) = bound.first() {
+        let host = if addr.ip().is_unspecified() { "ADDRESS".into() } else { addr.ip().to_string() };
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        eprintln!("Others enter the DHT by it with:  moot CODE --bootstrap {host}:{}", addr.port());
+    }
+}
+
+fn on_event(event: &Event, is_json: bool, ms: u64) {
+    let told = match (event, is_json) {
+        (Event::Bootstrapped { nodes }, true) => {
+            ui::print(&json::status(ms, Stage::Bootstrap, format!("in the DHT with {nodes} nodes")))
+        }
+        (Event::Bootstrapped { nodes }, false) => {
+            eprintln!("  in the DHT with {nodes} nodes");
+            Ok(())
+        }
+        (Event::BootstrapSilent { asked }, false) => {
+            eprintln!("! none of the {asked} addresses asked answers");
+            Ok(())
+        }
+        (Event::Observed { public }, false) => {
+            eprintln!("  other nodes see it at {public}");
+            Ok(())
+        }
+        _ => io::Result::Ok(()),
+    };
+    if let Err(error) = told {
+        tracing::debug!(%error, "nobody reads the output");
+    }
+}

@@ -1,0 +1,37 @@
+use std::process::ExitCode;
+
+/// How the program ends; documented in `moot --help` and in the README.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All went well.
+    Success,
+    /// This machine is in the way: a socket, the disk, an identity.
+    Failure,
+    /// The command line, the environment or the code cannot be understood.
+    Usage,
+    /// Left without ever having met anyone.
+    Nobody,
+    /// Left without ever having met anyone, though someone was found.
+    NoPath,
+    /// A second interrupt.
+    Interrupted,
+}
+
+impl Exit {
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Self::Success => 0,
+            Self::Failure => 1,
+            Self::Usage => 2,
+            Self::Nobody => 3,
+            Self::NoPath => 5,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.number().into()
+    }
+}

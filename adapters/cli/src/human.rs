@@ -1,0 +1,165 @@
+//! What happens, in words. What others say goes to stdout, all the rest to stderr.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use folkmoot::{AddressSource, DisconnectReason, Event, Folkmoot, MemberId, Progress, Trouble};
+
+use crate::json;
+use crate::pending::{Pending, Said};
+use crate::text;
+
+/// Names kept of people seen; of more, the id is shown.
+const MAX_NAMES: usize = 10_000;
+
+#[derive(Debug)]
+pub(crate) struct Human {
+    code: String,
+    names: BTreeMap<MemberId, String>,
+    connected: usize,
+    /// The kind of the last status shown: a number that changes in it is not worth a line.
+    status: Option<String>,
+    is_told_alone: bool,
+    is_plain: bool,
+}
+
+impl Human {
+    pub(crate) fn new(code: &str) -> Self {
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let is_plain = !io::stderr().is_terminal()
+            || is_dumb
+            || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        Self {
+            code: code.into(),
+            names: BTreeMap::new(),
+            connected: 0,
+            status: None,
+            is_told_alone: false,
+            is_plain,
+        }
+    }
+
+    pub(crate) fn started(&self, node: &Folkmoot) {
+        let bound = node.bound().iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+        self.aside(format_args!("you are {}, on UDP {bound}; Ctrl-C leaves", text::name(node.name())));
+        self.aside(format_args!("this device is {}", node.device()));
+    }
+
+    /// Something of this program, not of the meeting.
+    pub(crate) fn note(&self, note: impl Display) {
+        self.aside(note);
+    }
+
+    pub(crate) fn warn(&self, what: impl Display, hint: impl Display) {
+        eprintln!("! {what}");
+        self.aside(hint);
+    }
+
+    pub(crate) fn event(&mut self, event: &Event, said: &Said, pending: &Pending) -> io::Result<()> {
+        match event {
+            Event::Status { progress, .. } => self.progress(progress),
+            Event::Trouble { trouble: Trouble::StunSilent(_), .. } if self.connected > 0 => {}
+            Event::Trouble { trouble, .. } => self.warn(trouble, trouble.hint()),
+            Event::Address { public, source } => match source {
+                AddressSource::Stun(server) => {
+                    self.aside(format_args!("your public address is {public}, says {server}"))
+                }
+                AddressSource::Dht => {
+                    self.aside(format_args!("your public address is {public}, say DHT nodes"))
+                }
+            },
+            Event::Joined { .. } => self.aside("looking for the others"),
+            Event::Connected { member, name, path, since_join, .. } => {
+                self.connected += 1;
+                self.status = None;
+                self.remember(*member, name);
+                let (name, path, secs) = (self.name(*member), json::path(*path), since_join.as_secs_f64());
+                eprintln!("→ {name} is here ({path}, {secs:.1} s after you joined)");
+            }
+            Event::Disconnected { member, reason, .. } => {
+                self.connected = self.connected.saturating_sub(1);
+                self.status = None;
+                let why = match reason {
+                    DisconnectReason::Left => "has left",
+                    DisconnectReason::Silent => "is out of reach: nothing is heard any more",
+                    DisconnectReason::Restarted => "has started anew",
+                    DisconnectReason::Closed => "is out of reach: the connection broke",
+                    DisconnectReason::Misbehaved => "was cut off for breaking the rules",
+                    // We left, and know it.
+                    DisconnectReason::Ours => return Ok(()),
+                };
+                eprintln!("← {} {why}", self.name(*member));
+            }
+            Event::Message { from, name, text, history, .. } => {
+                self.remember(*from, name);
+                let (name, earlier) = (self.name(*from), if *history { " (earlier)" } else { "" });
+                let mut stdout = io::stdout().lock();
+                writeln!(stdout, "{name}{earlier}: {}", text::message(text))?;
+                stdout.flush()?;
+            }
+            Event::Sent { .. } if self.connected == 0 => {
+                self.aside(format_args!("kept until someone is here: {}", text::excerpt(&said.text)));
+            }
+            Event::Sent { .. } | Event::Left { .. } => {}
+            Event::Delivered { seq, to, .. } => match pending.text(*seq) {
+                Some(text) => self.aside(format_args!("✓ {} has: {}", self.name(*to), text::excerpt(text))),
+                None => self.aside(format_args!("✓ {} has message {seq}", self.name(*to))),
+            },
+        }
+        Ok(())
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        // Each thing the node does is worth a line once, not each number in it. To whom it is done matters.
+        let whom = match progress {
+            Progress::Checking { name, .. } | Progress::Securing { name } | Progress::Greeting { name } => {
+                name
+            }
+            _ => "",
+        };
+        let kind = format!("{:?}{whom}", std::mem::discriminant(progress));
+        if self.status.replace(kind.clone()) == Some(kind) {
+            return;
+        }
+        match progress {
+            Progress::Alone if self.connected > 0 => {}
+            Progress::Alone if std::mem::replace(&mut self.is_told_alone, true) => self.aside("alone again"),
+            Progress::Alone => {
+                eprintln!("You are the only one so far. The others join with:  moot {}", self.code);
+            }
+            _ => self.aside(format_args!("{} …", text::name(&progress.to_string()))),
+        }
+    }
+
+    fn remember(&mut self, member: MemberId, name: &str) {
+        if self.names.len() < MAX_NAMES || self.names.contains_key(&member) {
+            self.names.insert(member, text::name(name));
+        }
+    }
+
+    /// A member's name; if another goes by the same, with the beginning of the id.
+    fn name(&self, member: MemberId) -> String {
+        let id = format!("{member:?}");
+        match self.names.get(&member) {
+            Some(name) if self.names.iter().any(|(other, n)| *other != member && n == name) => {
+                format!("{name} ({id})")
+            }
+            Some(name) => name.clone(),
+            None => id,
+        }
+    }
+
+    /// A line in the background.
+    fn aside(&self, line: impl Display) {
+        if self.is_plain { eprintln!("  {line}") } else { eprintln!("\x1b[2m  {line}\x1b[0m") }
+    }
+}
+
+/// A sentence about why the program ends.
+pub(crate) fn failure(what: impl Display, hint: &str) {
+    eprintln!("moot: {what}");
+    if !hint.is_empty() {
+        eprintln!("      {hint}");
+    }
+}
