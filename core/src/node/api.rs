@@ -424,9 +424,14 @@ pub enum Trouble {
     /// None of the bootstrap hosts answered.
     #[error("none of the {0} bootstrap hosts answers")]
     BootstrapSilent(usize),
-    /// A host name could not be resolved.
-    #[error("the name {0} cannot be resolved")]
-    Unresolved(String),
+    /// Host names could not be resolved.
+    #[error("no address is known for {names}")]
+    Unresolved {
+        /// The names, with commas between.
+        names: String,
+        /// What they were needed for.
+        stage: Stage,
+    },
     /// None of the STUN servers answered.
     #[error("none of the {0} STUN servers answers")]
     StunSilent(usize),
@@ -467,7 +472,8 @@ impl Trouble {
         match self {
             Self::NoSocket | Self::AlreadyJoined | Self::TooManyMeetings(_) | Self::NotJoined => Stage::Io,
             Self::TooMuchQueued | Self::BadMessage(_) => Stage::Io,
-            Self::NoBootstrap | Self::BootstrapSilent(_) | Self::Unresolved(_) => Stage::Bootstrap,
+            Self::NoBootstrap | Self::BootstrapSilent(_) => Stage::Bootstrap,
+            Self::Unresolved { stage, .. } => *stage,
             Self::StunSilent(_) => Stage::Candidates,
             Self::NotAnnounced | Self::Nobody(_) => Stage::Announce,
             Self::NoPath { stage, .. } => *stage,
@@ -482,7 +488,10 @@ impl Trouble {
             Self::BootstrapSilent(_) => {
                 "check the network, or whether a firewall blocks UDP; try another host with --bootstrap HOST:PORT"
             }
-            Self::Unresolved(_) => "check the spelling and the name server, or give an IP address",
+            Self::Unresolved { stage: Stage::Candidates, .. } => {
+                "the meeting works without STUN; if you need it, check the spelling and the name server"
+            }
+            Self::Unresolved { .. } => "check the spelling and the name server, or give an IP address",
             Self::StunSilent(_) => "the meeting works without; DHT nodes tell our address too",
             Self::NotAnnounced => "the node tries again; if it goes on, check whether a firewall blocks UDP",
             Self::Nobody(_) => {

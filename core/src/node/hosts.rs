@@ -6,8 +6,10 @@ use super::api::{RequestId, RequestKind};
 use super::context::Context;
 use crate::base::{Host, Time, Wake};
 
-/// Names are resolved again this long after they could not be, while they are needed.
+/// Names are resolved again this long after they could not be, and then after twice as long each time.
 const RETRY: Duration = Duration::from_secs(15);
+/// Up to 8 minutes.
+const MAX_DOUBLINGS: u32 = 5;
 
 /// What a host is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,13 +23,24 @@ pub(super) enum Purpose {
 pub(super) struct Hosts {
     bootstrap: Vec<Host>,
     stun: Vec<Host>,
-    pending: BTreeMap<RequestId, (Purpose, String, u16)>,
-    retry: BTreeMap<(Purpose, String, u16), Time>,
+    pending: BTreeMap<RequestId, Key>,
+    retry: BTreeMap<Key, Time>,
+    failed: BTreeMap<Key, Failed>,
+}
+
+/// A name to resolve: what for, the name, the port.
+type Key = (Purpose, String, u16);
+
+/// A name that could not be resolved.
+#[derive(Debug)]
+struct Failed {
+    times: u32,
+    told: bool,
 }
 
 impl Hosts {
     pub(super) fn new(bootstrap: Vec<Host>, stun: Vec<Host>) -> Self {
-        Self { bootstrap, stun, pending: BTreeMap::new(), retry: BTreeMap::new() }
+        Self { bootstrap, stun, pending: BTreeMap::new(), retry: BTreeMap::new(), failed: BTreeMap::new() }
     }
 
     pub(super) fn count(&self, purpose: Purpose) -> usize {
@@ -51,18 +64,32 @@ impl Hosts {
         known
     }
 
-    /// Takes in the shell's answer: what the name was for, and the name itself if it must be tried again.
-    pub(super) fn resolved(
-        &mut self,
-        now: Time,
-        id: RequestId,
-        addresses: &[SocketAddr],
-    ) -> Option<(Purpose, String)> {
-        let (purpose, name, port) = self.pending.remove(&id)?;
+    /// Takes in the shell's answer: what the name was for.
+    pub(super) fn resolved(&mut self, now: Time, id: RequestId, addresses: &[SocketAddr]) -> Option<Purpose> {
+        let key = self.pending.remove(&id)?;
+        let purpose = key.0;
         if addresses.is_empty() {
-            self.retry.insert((purpose, name.clone(), port), now + RETRY);
+            let failed = self.failed.entry(key.clone()).or_insert(Failed { times: 0, told: false });
+            let wait = RETRY * 2_u32.saturating_pow(failed.times.min(MAX_DOUBLINGS));
+            failed.times += 1;
+            self.retry.insert(key, now + wait);
+        } else {
+            self.failed.remove(&key);
         }
-        Some((purpose, name))
+        Some(purpose)
+    }
+
+    /// The names that could not be resolved, once all answers are in, and each only once.
+    pub(super) fn unresolved(&mut self, purpose: Purpose) -> Vec<String> {
+        if self.pending.values().any(|(pending, ..)| *pending == purpose) {
+            return Vec::new();
+        }
+        let news = self.failed.iter_mut().filter(|(key, failed)| key.0 == purpose && !failed.told);
+        news.map(|((_, name, _), failed)| {
+            failed.told = true;
+            name.clone()
+        })
+        .collect()
     }
 
     pub(super) fn on_wake(&mut self, context: &mut Context) {
@@ -85,7 +112,7 @@ impl Hosts {
         }
     }
 
-    fn resolve(&mut self, context: &mut Context, key: (Purpose, String, u16)) {
+    fn resolve(&mut self, context: &mut Context, key: Key) {
         if self.pending.values().any(|pending| *pending == key) {
             return;
         }

@@ -136,8 +136,8 @@ impl Node {
             Input::Clock(unix) => self.clock(unix),
             Input::Answer(id, Answer::Derived(master)) => self.derived(id, &master),
             Input::Answer(id, Answer::Resolved(addresses)) => {
-                if let Some((purpose, name)) = self.hosts.resolved(self.context.now, id, &addresses) {
-                    self.resolved(purpose, name, &addresses);
+                if let Some(purpose) = self.hosts.resolved(self.context.now, id, &addresses) {
+                    self.resolved(purpose, &addresses);
                 }
             }
         }

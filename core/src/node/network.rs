@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Node;
-use super::api::{AddressSource, DisconnectReason, Event, MeetingHandle, Network, Progress, Trouble};
+use super::api::{AddressSource, DisconnectReason, Event, MeetingHandle, Network, Progress, Stage, Trouble};
 use super::hosts::Purpose;
 use crate::base::{DeviceId, Scope, SocketInfo, Time};
 use crate::dht;
@@ -110,9 +110,14 @@ impl Node {
     }
 
     /// A host name of the user's has been looked up.
-    pub(super) fn resolved(&mut self, purpose: Purpose, name: String, addresses: &[SocketAddr]) {
-        if addresses.is_empty() {
-            return self.context.trouble(None, Trouble::Unresolved(name));
+    pub(super) fn resolved(&mut self, purpose: Purpose, addresses: &[SocketAddr]) {
+        let names = self.hosts.unresolved(purpose);
+        if !names.is_empty() {
+            let stage = match purpose {
+                Purpose::Bootstrap => Stage::Bootstrap,
+                Purpose::Stun => Stage::Candidates,
+            };
+            self.context.trouble(None, Trouble::Unresolved { names: names.join(", "), stage });
         }
         match purpose {
             Purpose::Bootstrap => self.bootstrap(addresses),
