@@ -11,6 +11,8 @@ mod dht;
 mod frames;
 mod knock;
 mod krpc;
+mod log;
+mod node;
 mod record;
 mod stun;
 
@@ -18,9 +20,11 @@ pub use bencode::bencode;
 pub use code::code;
 pub use demux::demux;
 pub use dht::dht;
-pub use frames::frame_control;
+pub use frames::{frame_control, frame_log};
 pub use knock::knock;
 pub use krpc::krpc;
+pub use log::log;
+pub use node::node;
 pub use record::record;
 pub use stun::{stun_client, stun_parse};
 
@@ -34,8 +38,11 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("demux", demux),
     ("dht", dht),
     ("frame_control", frame_control),
+    ("frame_log", frame_log),
     ("knock", knock),
     ("krpc", krpc),
+    ("log", log),
+    ("node", node),
     ("record", record),
     ("stun_client", stun_client),
     ("stun_parse", stun_parse),
