@@ -164,6 +164,11 @@ impl Record {
         &self.bytes
     }
 
+    /// The device that an encoded record says it is of, before anything is verified.
+    pub fn claimed_device(bytes: &[u8]) -> Option<DeviceId> {
+        DeviceId::try_from(bytes.get(1..1 + DeviceId::LEN)?).ok()
+    }
+
     /// Reads a record of `meeting` and verifies its signatures.
     ///
     /// # Errors

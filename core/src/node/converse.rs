@@ -189,6 +189,9 @@ impl Node {
             let Some(open) = self.meetings.get(&handle).and_then(|attendance| attendance.open()) else {
                 return;
             };
+            if open.roster.holds(bytes) {
+                continue;
+            }
             match Record::decode(open.keys.id(), bytes) {
                 Ok(record) => self.meet(handle, record, Introduction::Member(by)),
                 Err(_) => self.counters.bad_records += 1,
