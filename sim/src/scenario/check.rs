@@ -43,6 +43,8 @@ pub(super) struct Checker {
     severed: Vec<(usize, usize)>,
     said: Vec<Said>,
     by_text: BTreeMap<String, usize>,
+    /// Something that was owed when last looked at.
+    witness: Option<Owed>,
     pub(super) problems: Problems,
 }
 
@@ -100,7 +102,7 @@ impl Checker {
             })
             .collect();
         let (severed, said, by_text) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { people, verdicts, severed, said, by_text, problems: Problems::default() }
+        Self { people, verdicts, severed, said, by_text, witness: None, problems: Problems::default() }
     }
 
     pub(super) fn started(&mut self, who: usize) {
@@ -283,51 +285,72 @@ impl Checker {
     }
 
     /// Whether everything that can be is done.
-    pub(super) fn is_settled(&self) -> bool {
-        self.pending().next().is_none()
+    pub(super) fn is_settled(&mut self) -> bool {
+        // What was owed last time usually still is: cheaper to ask than to look everything through.
+        if self.witness.is_some_and(|owed| self.is_owed(owed)) {
+            return false;
+        }
+        let owed = self.owed().next();
+        self.witness = owed;
+        owed.is_none()
     }
 
-    /// What is still owed: connections, deliveries and acknowledgements.
-    pub(super) fn pending(&self) -> impl Iterator<Item = Pending<'_>> {
-        self.unconnected().chain(self.undelivered())
+    /// What is still owed, a sentence each.
+    pub(super) fn pending(&self) -> impl Iterator<Item = String> {
+        self.owed().map(|owed| self.explain(owed))
     }
 
-    fn unconnected(&self) -> impl Iterator<Item = Pending<'_>> {
-        let pairs = (0..self.people.len()).flat_map(|a| (0..self.people.len()).map(move |b| (a, b)));
-        pairs.filter(|&(a, b)| self.can_meet(a, b)).flat_map(move |(a, b)| {
-            let (one, other) = (&self.people[a], &self.people[b]);
-            let common = one.joined.keys().filter(|meeting| other.joined.contains_key(meeting));
-            let missing =
-                common.filter(move |meeting| one.connected.get(&(**meeting, b)) != Some(&other.run));
-            missing.map(move |meeting| Pending::Connection {
-                who: a,
-                to: b,
-                meeting: *meeting,
-                verdict: self.verdicts[a][b],
-            })
-        })
+    fn owed(&self) -> impl Iterator<Item = Owed> {
+        let count = self.people.len();
+        let pairs = (0..count).flat_map(move |who| (0..count).map(move |to| (who, to)));
+        let connections = pairs.flat_map(|(who, to)| {
+            self.people[who].joined.keys().map(move |&meeting| Owed::Connection { who, to, meeting })
+        });
+        let messages = (0..self.said.len()).flat_map(move |said| {
+            (0..count).flat_map(move |to| [Owed::Delivery { said, to }, Owed::Acknowledgement { said, to }])
+        });
+        connections.chain(messages).filter(|&owed| self.is_owed(owed))
     }
 
-    fn undelivered(&self) -> impl Iterator<Item = Pending<'_>> {
-        self.said.iter().flat_map(move |said| {
-            let author = &self.people[said.author];
-            let is_here = author.up && author.run == said.run && author.joined.contains_key(&said.meeting);
-            let owed = (0..self.people.len()).filter(move |to| {
-                let person = &self.people[*to];
-                let was_member = person.first_joined.get(&said.meeting).is_some_and(|at| *at <= said.at);
-                let is_member = person.joined.contains_key(&said.meeting);
-                is_here && was_member && is_member && self.can_meet(said.author, *to)
-            });
-            owed.filter_map(move |to| {
-                if said.received.get(&to) != Some(&self.people[to].run) {
-                    Some(Pending::Delivery { text: &said.text, to })
-                } else if !said.acknowledged.contains_key(&to) {
-                    Some(Pending::Acknowledgement { text: &said.text, to })
-                } else {
-                    None
-                }
-            })
-        })
+    fn is_owed(&self, owed: Owed) -> bool {
+        match owed {
+            Owed::Connection { who, to, meeting } => {
+                let (one, other) = (&self.people[who], &self.people[to]);
+                let both = one.joined.contains_key(&meeting) && other.joined.contains_key(&meeting);
+                both && self.can_meet(who, to) && one.connected.get(&(meeting, to)) != Some(&other.run)
+            }
+            Owed::Delivery { said, to } => {
+                let said = &self.said[said];
+                self.is_for(said, to) && said.received.get(&to) != Some(&self.people[to].run)
+            }
+            Owed::Acknowledgement { said, to } => {
+                let said = &self.said[said];
+                self.is_for(said, to) && !said.acknowledged.contains_key(&to)
+            }
+        }
+    }
+
+    /// Whether a message must reach somebody: its author still is there, in the run that said it, and the other was and
+    /// is in the meeting and can be reached.
+    fn is_for(&self, said: &Said, to: usize) -> bool {
+        let (author, person) = (&self.people[said.author], &self.people[to]);
+        let is_here = author.run == said.run && author.joined.contains_key(&said.meeting);
+        let was_member = person.first_joined.get(&said.meeting).is_some_and(|at| *at <= said.at);
+        let is_member = person.joined.contains_key(&said.meeting);
+        is_here && was_member && is_member && self.can_meet(said.author, to)
+    }
+
+    fn explain(&self, owed: Owed) -> String {
+        match owed {
+            Owed::Connection { who, to, meeting } => {
+                let verdict = self.verdicts[who][to];
+                format!("{who} is not connected to {to} in meeting {meeting} ({verdict})")
+            }
+            Owed::Delivery { said, to } => format!("{to} has not heard {:?}", self.said[said].text),
+            Owed::Acknowledgement { said, to } => {
+                format!("{:?} is not acknowledged by {to}", self.said[said].text)
+            }
+        }
     }
 
     /// Whether two people who are here can connect now.
@@ -347,24 +370,12 @@ impl Person {
     }
 }
 
-/// Something that is owed and has not happened yet.
+/// Something that may be owed: a connection, a delivery, an acknowledgement.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Pending<'a> {
-    Connection { who: usize, to: usize, meeting: u8, verdict: Verdict },
-    Delivery { text: &'a str, to: usize },
-    Acknowledgement { text: &'a str, to: usize },
-}
-
-impl fmt::Display for Pending<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Connection { who, to, meeting, verdict } => {
-                write!(f, "{who} is not connected to {to} in meeting {meeting} ({verdict})")
-            }
-            Self::Delivery { text, to } => write!(f, "{to} has not heard {text:?}"),
-            Self::Acknowledgement { text, to } => write!(f, "{text:?} is not acknowledged by {to}"),
-        }
-    }
+enum Owed {
+    Connection { who: usize, to: usize, meeting: u8 },
+    Delivery { said: usize, to: usize },
+    Acknowledgement { said: usize, to: usize },
 }
 
 /// `12.345678s member 1: …`.
@@ -373,3 +384,6 @@ impl fmt::Display for Problem {
         write!(f, "{} {}", self.at, self.what)
     }
 }
+
+#[cfg(test)]
+mod tests;

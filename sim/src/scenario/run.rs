@@ -227,7 +227,7 @@ impl Director {
             }
             if self.stage.world.next_at().is_none_or(|at| at > deadline) {
                 self.stage.world.advance_to(deadline);
-                self.pending = self.check.pending().take(LISTED).map(|pending| pending.to_string()).collect();
+                self.pending = self.check.pending().take(LISTED).collect();
                 let what = format!("{} things are pending after {within:?}", self.check.pending().count());
                 self.check.problem(deadline, what);
                 return false;

@@ -1,0 +1,207 @@
+use std::time::Duration;
+
+use folkmoot_core::base::UnixTime;
+use folkmoot_core::node::{DisconnectReason, Path, Tag};
+
+use super::*;
+use crate::net::Why;
+
+const NOW: Time = Time::ZERO;
+const MEETING: MeetingHandle = MeetingHandle(0);
+
+fn device(who: u8) -> DeviceId {
+    DeviceId([who; 32])
+}
+
+fn member(who: u8) -> MemberId {
+    MemberId([100 + who; 32])
+}
+
+fn connected(to: u8) -> Event {
+    Event::Connected {
+        meeting: MEETING,
+        member: member(to),
+        device: device(to),
+        name: String::new(),
+        path: Path::V4,
+        since_join: Duration::ZERO,
+    }
+}
+
+fn disconnected(from: u8) -> Event {
+    let (member, device) = (member(from), device(from));
+    Event::Disconnected { meeting: MEETING, member, device, reason: DisconnectReason::Silent }
+}
+
+fn message(from: u8, seq: u64, text: &str) -> Event {
+    Event::Message {
+        meeting: MEETING,
+        from: member(from),
+        device: device(from),
+        name: String::new(),
+        seq,
+        at: UnixTime::default(),
+        text: text.into(),
+        history: false,
+    }
+}
+
+fn sent(tag: u64, seq: u64) -> Event {
+    Event::Sent { meeting: MEETING, tag: Tag(tag), seq }
+}
+
+fn delivered(seq: u64, to: u8) -> Event {
+    Event::Delivered { meeting: MEETING, seq, to: member(to) }
+}
+
+/// Three members in meeting 0, of whom 0 and 1 can connect to each other and nobody to 2.
+fn checker() -> Checker {
+    let verdict = |a: usize, b: usize| {
+        if a < 2 && b < 2 { Verdict::yes(Why::BothStable) } else { Verdict::no(Why::UdpBlocked) }
+    };
+    let verdicts = (0..3).map(|a| (0..3).map(|b| verdict(a, b)).collect()).collect();
+    let mut check = Checker::new((0..3).map(|who| (device(who), member(who))), verdicts);
+    for who in 0..3 {
+        check.started(who);
+        check.joined(NOW, who, 0);
+    }
+    check
+}
+
+/// As [`checker`], with 0 and 1 connected and two messages said by 0; and their texts.
+fn talking() -> (Checker, [String; 2]) {
+    let mut check = checker();
+    check.event(NOW, 0, &connected(1));
+    check.event(NOW, 1, &connected(0));
+    let texts = [(); 2].map(|()| check.says(NOW, 0, 0).0);
+    for n in 0..2 {
+        check.event(NOW, 0, &sent(n, n));
+    }
+    assert_eq!(check.problems, Problems::default());
+    (check, texts)
+}
+
+/// That these events of one member are a problem, the last of them and no earlier one.
+fn forbidden(mut check: Checker, who: usize, events: &[Event]) {
+    for event in events {
+        assert_eq!(check.problems, Problems::default(), "before {event:?}");
+        check.event(NOW, who, event);
+    }
+    assert_eq!(check.problems.list.len(), 1, "{events:?}");
+}
+
+#[test]
+fn a_meeting_settles_step_by_step() {
+    let mut check = checker();
+    let pending = |check: &Checker| check.pending().count();
+    assert_eq!((pending(&check), check.is_settled()), (2, false));
+    check.event(NOW, 0, &connected(1));
+    check.event(NOW, 1, &connected(0));
+    assert_eq!((pending(&check), check.is_settled()), (0, true), "nobody can connect to 2");
+    let (text, tag) = check.says(NOW, 0, 0);
+    check.event(NOW, 0, &sent(tag, 0));
+    assert_eq!((pending(&check), check.is_settled()), (2, false));
+    check.event(NOW, 1, &message(0, 0, &text));
+    assert_eq!((pending(&check), check.is_settled()), (1, false));
+    check.event(NOW, 0, &delivered(0, 1));
+    assert!(check.is_settled());
+    assert_eq!(check.problems, Problems::default());
+}
+
+#[test]
+fn connections_that_must_not_be() {
+    forbidden(checker(), 0, &[connected(0)]);
+    forbidden(checker(), 0, &[connected(9)]);
+    forbidden(checker(), 0, &[connected(1), connected(1)]);
+    forbidden(checker(), 0, &[disconnected(1)]);
+    forbidden(checker(), 0, &[connected(1), disconnected(1), disconnected(1)]);
+    let mut check = checker();
+    check.left(1, 0);
+    forbidden(check, 0, &[connected(1)]);
+}
+
+#[test]
+fn messages_that_must_not_be() {
+    let texts = talking().1;
+    let [first, second] = [0, 1].map(|n| message(0, n as u64, &texts[n]));
+    let case = |who, events: &[Event]| forbidden(talking().0, who, events);
+    case(1, &[message(0, 0, "nobody said this")]);
+    case(1, &[message(2, 0, &texts[0])]);
+    case(0, std::slice::from_ref(&first));
+    case(1, &[first.clone(), first.clone()]);
+    case(1, &[second, first]);
+    case(1, &[message(0, 1, &texts[0])]);
+    let mut elsewhere = message(0, 0, &texts[0]);
+    if let Event::Message { meeting, .. } = &mut elsewhere {
+        *meeting = MeetingHandle(1);
+    }
+    case(1, &[elsewhere]);
+}
+
+#[test]
+fn acknowledgements_that_must_not_be() {
+    let (mut check, texts) = talking();
+    check.event(NOW, 1, &message(0, 0, &texts[0]));
+    forbidden(check, 0, &[delivered(0, 1), delivered(0, 1)]);
+    let case = |events: &[Event]| forbidden(talking().0, 0, events);
+    case(&[delivered(0, 1)]);
+    case(&[delivered(7, 1)]);
+    case(&[delivered(0, 9)]);
+    case(&[sent(0, 5)]);
+    case(&[sent(9, 2)]);
+    forbidden(talking().0, 1, &[sent(0, 0)]);
+}
+
+#[test]
+fn a_restart_owes_everything_again_but_no_second_acknowledgement() {
+    let (mut check, texts) = talking();
+    for (n, text) in (0..).zip(&texts) {
+        check.event(NOW, 1, &message(0, n, text));
+        check.event(NOW, 0, &delivered(n, 1));
+    }
+    assert!(check.is_settled());
+    check.crashed(1);
+    assert!(check.is_settled(), "nothing is owed to who is not here");
+    check.started(1);
+    check.joined(NOW, 1, 0);
+    assert_eq!(check.pending().count(), 4, "two connections, two messages");
+    check.event(NOW, 0, &disconnected(1));
+    check.event(NOW, 0, &connected(1));
+    check.event(NOW, 1, &connected(0));
+    for (n, text) in (0..).zip(&texts) {
+        check.event(NOW, 1, &message(0, n, text));
+    }
+    assert!(check.is_settled());
+    // What the old run of an author said is owed no more.
+    check.crashed(0);
+    check.started(0);
+    check.joined(NOW, 0, 0);
+    assert!(check.pending().all(|pending| pending.contains("not connected")));
+    assert_eq!(check.problems, Problems::default());
+}
+
+#[test]
+fn newcomers_sleepers_and_the_cut_off_are_owed_nothing_for_now() {
+    let (mut check, _) = talking();
+    check.left(1, 0);
+    check.joined(Time::from_millis(1), 1, 0);
+    assert_eq!(check.pending().count(), 0, "said before it joined");
+    let (mut check, _) = talking();
+    let all = check.pending().count();
+    check.asleep(1, true);
+    assert!(check.is_settled());
+    check.asleep(1, false);
+    check.severed(0, 1);
+    assert!(check.is_settled());
+    check.healed();
+    assert_eq!((check.pending().count(), check.is_settled()), (all, false));
+}
+
+#[test]
+fn very_many_problems_are_counted() {
+    let mut check = checker();
+    for _ in 0..100 {
+        check.event(NOW, 0, &disconnected(1));
+    }
+    assert_eq!((check.problems.list.len(), check.problems.more), (LISTED, 100 - LISTED));
+}
