@@ -210,6 +210,11 @@ impl Log {
         }
     }
 
+    /// Whether there is a device that what we say is for. If not, nobody who comes later would get it.
+    pub fn has_audience(&self) -> bool {
+        self.devices.values().any(|&expected| expected)
+    }
+
     /// Says something, and gives its number.
     ///
     /// # Errors

@@ -113,7 +113,7 @@ pub enum Command {
         /// The code that its members share.
         code: Code,
     },
-    /// Say something to everyone in a meeting.
+    /// Say something to everyone in a meeting. While nobody is there to say it to, it is kept for who comes first.
     Say {
         /// Where.
         meeting: MeetingHandle,
@@ -254,7 +254,7 @@ pub enum Event {
         /// Whether it was said before this node was connected to anyone who has it.
         history: bool,
     },
-    /// What was said has a number now.
+    /// What was said has a number now. Of what was said to nobody, this comes with the first member.
     Sent {
         /// The meeting.
         meeting: MeetingHandle,

@@ -1,11 +1,12 @@
 //! One meeting this node is in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::api::{MeetingHandle, Progress, RequestId};
+use super::api::{MeetingHandle, Progress, RequestId, Tag};
 use super::context::Context;
 use crate::base::{Cx, DeviceId, Time, UnixTime, Wake};
+use crate::limits;
 use crate::log::Log;
 use crate::meeting::knock::Replays;
 use crate::meeting::rendezvous::Rendezvous;
@@ -28,6 +29,15 @@ pub(super) struct Attendance {
     pub(super) number: u16,
     pub(super) joined: Time,
     pub(super) phase: Phase,
+    pub(super) held: Held,
+}
+
+/// What was said before there was anyone to say it to. A member gets what was said since it is one, so this is said once
+/// the first is here.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    messages: VecDeque<(Tag, String)>,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -58,7 +68,31 @@ pub(super) struct Open {
     last_status: Option<Progress>,
 }
 
+impl Held {
+    /// Keeps one; `false` if that would be too much.
+    pub(super) fn push(&mut self, tag: Tag, text: String) -> bool {
+        let bytes = self.bytes + text.len();
+        let fits = self.messages.len() < limits::LOG_UNDELIVERED && bytes <= limits::LOG_UNDELIVERED_BYTES;
+        if fits {
+            self.bytes = bytes;
+            self.messages.push_back((tag, text));
+        }
+        fits
+    }
+
+    /// Gives all back, in order.
+    pub(super) fn take(&mut self) -> VecDeque<(Tag, String)> {
+        std::mem::take(self).messages
+    }
+}
+
 impl Attendance {
+    /// Whether what is said now must wait for someone to say it to.
+    pub(super) fn holds_back(&self) -> bool {
+        let has_audience = self.open().is_some_and(|open| open.log.has_audience());
+        !has_audience || !self.held.messages.is_empty()
+    }
+
     pub(super) fn open(&self) -> Option<&Open> {
         match &self.phase {
             Phase::Open(open) => Some(open),

@@ -4,11 +4,11 @@ use super::Node;
 use super::api::{
     Command, DisconnectReason, Event, MeetingHandle, Progress, RequestId, RequestKind, Tag, Trouble,
 };
-use super::attendance::{Attendance, FAREWELL, Open, Phase};
+use super::attendance::{Attendance, FAREWELL, Held, Open, Phase};
 use super::links::Peer;
 use crate::base::DeviceId;
 use crate::limits;
-use crate::log::{AppendError, Log};
+use crate::log::{AppendError, Log, MAX_TEXT};
 use crate::meeting::Keys;
 use crate::meeting::{Code, Master};
 use crate::peer::Channel;
@@ -37,8 +37,13 @@ impl Node {
         let request = self.context.request(RequestKind::Derive(code));
         let number =
             (0..=u16::MAX).find(|n| self.meetings.values().all(|a| a.number != *n)).unwrap_or_default();
-        let attendance =
-            Attendance { handle, number, joined: self.context.now, phase: Phase::Deriving(request) };
+        let attendance = Attendance {
+            handle,
+            number,
+            joined: self.context.now,
+            phase: Phase::Deriving(request),
+            held: Held::default(),
+        };
         self.meetings.insert(handle, attendance);
     }
 
@@ -67,18 +72,41 @@ impl Node {
     }
 
     fn say(&mut self, handle: MeetingHandle, tag: Tag, text: String) {
-        let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) else {
+        let attendance = self.meetings.get_mut(&handle);
+        let Some(attendance) = attendance.filter(|a| !matches!(a.phase, Phase::Leaving(_))) else {
             return self.context.trouble(Some(handle), Trouble::NotJoined);
         };
+        if !(1..=MAX_TEXT).contains(&text.len()) {
+            return self.context.trouble(Some(handle), Trouble::BadMessage(text.len()));
+        }
+        if !attendance.holds_back() {
+            self.append(handle, tag, &text);
+        } else if !attendance.held.push(tag, text) {
+            self.context.trouble(Some(handle), Trouble::TooMuchQueued);
+        }
+    }
+
+    /// Says what had to wait for someone to say it to.
+    pub(super) fn release(&mut self, handle: MeetingHandle) {
+        let held = self.meetings.get_mut(&handle).map(|attendance| attendance.held.take());
+        for (tag, text) in held.unwrap_or_default() {
+            self.append(handle, tag, &text);
+        }
+    }
+
+    fn append(&mut self, handle: MeetingHandle, tag: Tag, text: &str) {
+        let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) else {
+            return;
+        };
         let bytes = text.len();
-        let mut appended = open.log.append(&mut self.context.cx(), &text);
+        let mut appended = open.log.append(&mut self.context.cx(), text);
         if appended == Err(AppendError::TooMuchQueued) {
             // Who is gone for good must not silence who is here.
             let away = |device: &DeviceId| self.links.peers.get(device).is_none_or(Peer::is_away);
             let gone: Vec<DeviceId> =
                 open.roster.everyone().map(|p| p.record.device()).filter(away).collect();
             gone.into_iter().for_each(|device| open.log.forget(device));
-            appended = open.log.append(&mut self.context.cx(), &text);
+            appended = open.log.append(&mut self.context.cx(), text);
         }
         match appended {
             Ok(seq) => {

@@ -134,6 +134,7 @@ impl Node {
         self.stirred.insert(handle);
         self.context.event(Event::Connected { meeting: handle, member, device, name, path, since_join });
         self.introduce_all(device, handle);
+        self.release(handle);
     }
 
     /// Tells a member who has just been greeted of everyone else who is there, and of those who were: what they said may

@@ -160,6 +160,37 @@ fn a_rumour_becomes_a_conversation() {
 }
 
 #[test]
+fn what_is_said_to_nobody_waits_for_who_comes_first() {
+    let mut world = World::new();
+    let a = world.host_with(1, 1, 1, None, &[]);
+    let join = Command::Join { meeting: MEETING, code: Code::new("acid tulip").unwrap() };
+    let say = |text: &str| Input::Command(Command::Say { meeting: MEETING, tag: Tag(0), text: text.into() });
+    let node = &mut world.hosts[a].node;
+    node.handle(world.now, say("in no meeting"));
+    node.handle(world.now, Input::Command(join));
+    node.handle(world.now, say("while the code is stretched"));
+    world.drain(a);
+    world.say(a, "alone");
+    world.run(Duration::from_secs(5));
+    let is_not_joined =
+        |e: &&(Time, Event)| matches!(e.1, Event::Trouble { trouble: Trouble::NotJoined, .. });
+    assert_eq!(world.hosts[a].told.iter().filter(is_not_joined).count(), 1);
+
+    let b = world.host(2, 2, 1, "acid tulip");
+    let at = world.hosts[a].at;
+    world.tell(b, &[at]);
+    world.run(Duration::from_secs(3));
+    world.say(a, "together");
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.heard(b), ["while the code is stretched", "alone", "together"]);
+
+    let c = world.host(3, 3, 1, "acid tulip");
+    world.tell(c, &[at]);
+    world.run(Duration::from_secs(3));
+    assert_eq!(world.heard(c), [""; 0], "it was no member when that was said");
+}
+
+#[test]
 fn the_third_is_introduced_by_the_first_two() {
     let mut world = World::new();
     let [a, b, c] = [1, 2, 3].map(|id| world.host(id, id, 1, "acid tulip"));
