@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use folkmoot::{AddressSource, DisconnectReason, Event, Folkmoot, MemberId, Progress, Trouble};
 
 use crate::json;
-use crate::pending::{Pending, Said};
+use crate::pending::Pending;
 use crate::text;
 
 /// Names kept of people seen; of more, the id is shown.
@@ -56,7 +56,14 @@ impl Human {
         self.aside(hint);
     }
 
-    pub(crate) fn event(&mut self, event: &Event, said: &Said, pending: &Pending) -> io::Result<()> {
+    /// Something was said.
+    pub(crate) fn said(&self, text: &str) {
+        if self.connected == 0 {
+            self.aside(format_args!("kept until someone is here: {}", text::excerpt(text)));
+        }
+    }
+
+    pub(crate) fn event(&mut self, event: &Event, pending: &Pending) -> io::Result<()> {
         match event {
             Event::Status { progress, .. } => self.progress(progress),
             Event::Trouble { trouble: Trouble::StunSilent(_), .. } if self.connected > 0 => {}
@@ -97,9 +104,6 @@ impl Human {
                 let mut stdout = io::stdout().lock();
                 writeln!(stdout, "{name}{earlier}: {}", text::message(text))?;
                 stdout.flush()?;
-            }
-            Event::Sent { .. } if self.connected == 0 => {
-                self.aside(format_args!("kept until someone is here: {}", text::excerpt(&said.text)));
             }
             Event::Sent { .. } | Event::Left { .. } => {}
             Event::Delivered { seq, to, .. } => match pending.text(*seq) {

@@ -245,6 +245,7 @@ impl Session {
     async fn say(&mut self, text: String, id: Value) -> io::Result<()> {
         match self.meeting.say(text.clone()).await {
             Ok(tag) => {
+                self.ui.said(&text);
                 self.pending.said(tag, id, text);
                 Ok(())
             }

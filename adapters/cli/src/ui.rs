@@ -53,6 +53,14 @@ impl Ui {
         Ok(())
     }
 
+    /// Something was given to the node to say.
+    pub(crate) fn said(&self, text: &str) {
+        // For a program there is the event that it was sent.
+        if let Face::Human(human) = &self.face {
+            human.said(text);
+        }
+    }
+
     pub(crate) fn event(&mut self, event: &Event, said: &Said, pending: &Pending) -> io::Result<()> {
         if let Event::Status { progress, .. } = event {
             let status = (progress.stage(), progress.to_string());
@@ -63,7 +71,7 @@ impl Ui {
         }
         let ms = self.ms();
         match &mut self.face {
-            Face::Human(human) => human.event(event, said, pending),
+            Face::Human(human) => human.event(event, pending),
             Face::Json => json::event(ms, event, said).map_or(Ok(()), |line| print(&line)),
         }
     }
