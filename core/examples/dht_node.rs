@@ -42,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut cx = Cx { now: Time::ZERO, unix: UnixTime::default(), rng: &mut rng, out: &mut out };
     let mut dht = Dht::new(Config::default(), &mut cx);
     let bound = socket.local_addr()?;
-    println!("{} at {bound}", dht.id());
+    println!("{} at {bound}", dht.id(true));
     dht.set_sockets(&mut cx, &[SocketInfo { id: SOCKET, bound, addrs: vec![bound.ip()] }]);
     dht.bootstrap(&mut cx, &hosts);
     topics.iter().for_each(|topic| dht.announce(&mut cx, *topic));

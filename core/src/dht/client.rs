@@ -166,9 +166,10 @@ impl Dht {
     /// The nodes that `source` named and that may be contacted.
     pub(super) fn named(&mut self, source: SocketAddr, response: &Response<'_>) -> Vec<Contact> {
         let ipv4 = source.is_ipv4();
+        let own_id = self.id(ipv4);
         let (named, refused): (Vec<_>, Vec<_>) =
             response.contacts().filter(|contact| contact.addr.is_ipv4() == ipv4).partition(|contact| {
-                is_plausible(source.ip(), contact.addr) && contact.id != self.id && !self.is_own(contact.addr)
+                is_plausible(source.ip(), contact.addr) && contact.id != own_id && !self.is_own(contact.addr)
             });
         self.counters.refused_contacts += refused.len() as u64;
         named

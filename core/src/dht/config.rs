@@ -3,7 +3,8 @@ use crate::base::NodeId;
 /// How a [`Dht`](super::Dht) is set up.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// Our place in the key space; a random one if not given.
+    /// Our place in the key space, for good. If not given it is random at first, and one that our address allows (BEP 42)
+    /// as soon as that is known; a new one whenever it changes.
     pub id: Option<NodeId>,
     /// Whom we answer.
     pub mode: Mode,

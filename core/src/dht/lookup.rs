@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 
+use super::node_id;
 use super::table::K;
 use crate::base::{InfoHash, NodeId, Prefix, Scope};
 use crate::limits;
@@ -10,6 +11,11 @@ const ALPHA: usize = 4;
 
 /// The same while nobody who holds what is looked for is found yet: then speed is worth packets.
 const ALPHA_SEARCHING: usize = 6;
+
+/// How many of the [`K`] closest may have an id that does not follow from their address (BEP 42), while others are there.
+/// Many honest nodes have such ids, so they are not left out; but whoever surrounds a target with made-up ids gets no
+/// more than these places.
+const UNBOUND: usize = K / 2;
 
 /// An iterative lookup (Kademlia): asks the closest nodes it knows for closer ones, until the [`K`] closest that are
 /// alive have answered.
@@ -39,6 +45,8 @@ pub(super) enum Goal {
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     contact: Contact,
+    /// Whether its id follows from its address.
+    is_bound: bool,
     state: State,
 }
 
@@ -102,7 +110,9 @@ impl Lookup {
         if under_way >= if searching { ALPHA_SEARCHING } else { ALPHA } {
             return None;
         }
-        let unasked = self.contenders().find(|candidate| candidate.state == State::New)?;
+        // The best that may yet be, or already were, of use: everybody but the slow and the failed.
+        let contenders = self.best(|state| !matches!(state, State::Stalled | State::Lost | State::Failed));
+        let unasked = contenders.into_iter().find(|candidate| candidate.state == State::New)?;
         Some((unasked.contact.addr, Some(unasked.contact.id)))
     }
 
@@ -118,7 +128,7 @@ impl Lookup {
         if self.candidates.iter().any(clashes) {
             return;
         }
-        self.insert(Candidate { contact, state: State::New });
+        self.insert(contact, State::New);
     }
 
     pub(super) fn on_asked(&mut self, addr: SocketAddr) {
@@ -130,7 +140,7 @@ impl Lookup {
         self.found |= found;
         self.seeds.retain(|seed| seed.0 != contact.addr);
         self.candidates.retain(|known| known.contact.addr != contact.addr && known.contact.id != contact.id);
-        self.insert(Candidate { contact, state: State::Answered });
+        self.insert(contact, State::Answered);
     }
 
     pub(super) fn on_stall(&mut self, addr: SocketAddr) {
@@ -147,23 +157,21 @@ impl Lookup {
 
     /// Whether a node is among the [`K`] closest of all that are known and not given up.
     pub(super) fn is_among_closest(&self, addr: SocketAddr) -> bool {
-        let mut alive = self.candidates.iter().filter(|candidate| candidate.state != State::Failed);
-        alive.by_ref().take(K).any(|candidate| candidate.contact.addr == addr)
+        self.best(|state| state != State::Failed).iter().any(|candidate| candidate.contact.addr == addr)
     }
 
     /// Whether nothing that could still change the result is waited for.
     pub(super) fn is_done(&self) -> bool {
         let waits = |state| matches!(state, State::New | State::Asked | State::Stalled);
         // A stalled node among the closest is waited for, although others are asked in its stead already.
-        let alive = |candidate: &&Candidate| !matches!(candidate.state, State::Lost | State::Failed);
+        let alive = |state| !matches!(state, State::Lost | State::Failed);
         !self.seeds.iter().any(|seed| waits(seed.1))
-            && !self.candidates.iter().filter(alive).take(K).any(|candidate| waits(candidate.state))
+            && !self.best(alive).iter().any(|candidate| waits(candidate.state))
     }
 
-    /// The closest nodes that answered, the closest first; at most [`K`].
+    /// The closest nodes that answered; at most [`K`].
     pub(super) fn closest(&self) -> impl Iterator<Item = Contact> {
-        let answered = self.candidates.iter().filter(|candidate| candidate.state == State::Answered);
-        answered.map(|candidate| candidate.contact).take(K)
+        self.best(|state| state == State::Answered).into_iter().map(|candidate| candidate.contact)
     }
 
     /// The addresses that were asked and did not answer.
@@ -172,14 +180,30 @@ impl Lookup {
         self.candidates.iter().filter(silent).map(|candidate| candidate.contact.addr)
     }
 
-    /// The [`K`] closest that may yet be, or already were, of use: everybody but the slow and the failed.
-    fn contenders(&self) -> impl Iterator<Item = &Candidate> {
-        let slow = |state| matches!(state, State::Stalled | State::Lost | State::Failed);
-        self.candidates.iter().filter(move |candidate| !slow(candidate.state)).take(K)
+    /// The [`K`] closest in a state that counts; of those beyond [`UNBOUND`] whose ids do not follow from their
+    /// addresses, only as many as it takes for want of others. Those come last.
+    fn best(&self, counts: impl Fn(State) -> bool) -> Vec<&Candidate> {
+        let (mut best, mut unbound, mut passed_over) = (Vec::with_capacity(K), 0, Vec::new());
+        for candidate in self.candidates.iter().filter(|candidate| counts(candidate.state)) {
+            if best.len() == K {
+                return best;
+            }
+            if candidate.is_bound || unbound < UNBOUND {
+                unbound += usize::from(!candidate.is_bound);
+                best.push(candidate);
+            } else {
+                passed_over.push(candidate);
+            }
+        }
+        let free = K - best.len();
+        best.extend(passed_over.into_iter().take(free));
+        best
     }
 
-    fn insert(&mut self, candidate: Candidate) {
-        let distance = candidate.contact.id.distance(&self.target);
+    fn insert(&mut self, contact: Contact, state: State) {
+        let is_bound = node_id::is_bound(&contact.id, contact.addr.ip());
+        let candidate = Candidate { contact, is_bound, state };
+        let distance = contact.id.distance(&self.target);
         let at = self.candidates.partition_point(|known| known.contact.id.distance(&self.target) < distance);
         self.candidates.insert(at, candidate);
         self.candidates.truncate(limits::DHT_CANDIDATES);
@@ -265,6 +289,64 @@ mod tests {
         lookup.on_lost(contact(10).addr);
         assert!(lookup.is_done());
         assert_eq!(lookup.closest().count(), K);
+    }
+
+    /// A node of the internet, whose id follows from its address or does not.
+    fn node(distance: u8, is_bound: bool) -> Contact {
+        let ip = [8, distance, 1, 1].into();
+        let mut id = NodeId([distance; 20]);
+        if is_bound {
+            id = node_id::bound_to(ip, &mut Rng::new([distance; 32]));
+        }
+        assert_eq!(node_id::is_bound(&id, ip), is_bound);
+        Contact { id, addr: (ip, 6881).into() }
+    }
+
+    /// Everybody named answers. Returns the result, how many were asked, and how many of the result have bound ids.
+    fn result_of(nodes: &[Contact]) -> (Vec<Contact>, usize, usize) {
+        let mut lookup = Lookup::new([0; 20], Goal::Neighbours, true, nodes.to_vec(), []);
+        let mut asked = 0;
+        while let Some((addr, _)) = lookup.next() {
+            lookup.on_asked(addr);
+            asked += 1;
+            lookup.on_answer(*nodes.iter().find(|node| node.addr == addr).unwrap(), false);
+        }
+        assert!(lookup.is_done());
+        let closest: Vec<Contact> = lookup.closest().collect();
+        let bound = closest.iter().filter(|node| node_id::is_bound(&node.id, node.addr.ip())).count();
+        (closest, asked, bound)
+    }
+
+    #[test]
+    fn made_up_ids_cannot_surround_a_target() {
+        let surrounding: Vec<Contact> = (1..=64)
+            .map(|distance| {
+                let mut made_up = node(distance, false);
+                made_up.id.0[..19].fill(0);
+                made_up
+            })
+            .collect();
+        let honest: Vec<Contact> = (100..120).map(|n| node(n, true)).collect();
+        let (closest, asked, bound) = result_of(&[surrounding.clone(), honest].concat());
+        assert_eq!((closest.len(), asked, bound), (8, 8, 4));
+        assert!(
+            surrounding[..4].iter().all(|node| closest.contains(node)),
+            "the closest of them have a place"
+        );
+        let few: Vec<Contact> = (100..102).map(|n| node(n, true)).collect();
+        let (closest, _, bound) = result_of(&[surrounding, few].concat());
+        assert_eq!((closest.len(), bound), (8, 2), "for want of others");
+    }
+
+    #[test]
+    fn where_most_ids_are_bound_the_closest_are_the_result() {
+        let nodes: Vec<Contact> = (1..=40).map(|n| node(n, n % 10 != 0)).collect();
+        let (mut closest, _, bound) = result_of(&nodes);
+        let mut expected = nodes;
+        expected.sort_by_key(|node| node.id);
+        closest.sort_by_key(|node| node.id);
+        assert_eq!(closest, expected[..8]);
+        assert!(bound >= 4);
     }
 
     #[test]

@@ -24,7 +24,8 @@ const PACE: Rate = Rate::new(50, 100);
 /// A node of the Mainline DHT: see the [module](super).
 #[derive(Debug)]
 pub struct Dht {
-    pub(super) id: NodeId,
+    /// Whether our ids stay what they are, whatever our address.
+    pub(super) id_is_fixed: bool,
     pub(super) mode: Mode,
     /// Whether an unsolicited query from the internet has reached us.
     pub(super) reachable: bool,
@@ -57,7 +58,7 @@ impl Dht {
     pub fn new(config: Config, cx: &mut Cx<'_>) -> Self {
         let id = config.id.unwrap_or_else(|| NodeId(cx.rng.array()));
         Self {
-            id,
+            id_is_fixed: config.id.is_some(),
             mode: config.mode,
             reachable: false,
             sockets: Vec::new(),
@@ -82,9 +83,9 @@ impl Dht {
         }
     }
 
-    /// Our place in the key space.
-    pub fn id(&self) -> NodeId {
-        self.id
+    /// Our place in the key space of one address family; each follows from our address there (BEP 42).
+    pub fn id(&self, ipv4: bool) -> NodeId {
+        self.overlay(ipv4).table.own()
     }
 
     /// These are all the sockets there are now. Where they differ from those before, everything is announced and looked
@@ -183,7 +184,7 @@ impl Dht {
     /// At most `most` nodes of the routing tables, those closest to us first.
     pub fn known_nodes(&self, most: usize) -> Vec<Contact> {
         let mut nodes: Vec<_> = self.nodes().collect();
-        nodes.sort_by_key(|contact| contact.id.distance(self.id.as_bytes()));
+        nodes.sort_by_key(|contact| contact.id.distance(self.id(contact.addr.is_ipv4()).as_bytes()));
         nodes.truncate(most);
         nodes
     }
@@ -256,7 +257,7 @@ impl Dht {
         let is_probe = purpose == Purpose::Refresh && cx.rng.below(8) == 0 && self.mode == Mode::Auto;
         let read_only = !self.serves(to.ip()) && !is_probe;
         let tid = self.rpc.begin(cx.now, cx.rng, (socket, to), expected, purpose, again);
-        let body = Body::Query(Query { id: self.id, read_only, call });
+        let body = Body::Query(Query { id: self.id(to.is_ipv4()), read_only, call });
         cx.transmit(socket, None, to, Message { tid: &tid, version: Some(VERSION), body }.encode());
         self.contacted.insert(to.ip());
         self.counters.sent += 1;
@@ -280,16 +281,17 @@ impl Dht {
     }
 
     fn handle_message(&mut self, cx: &mut Cx<'_>, origin: Origin, message: Result<Message<'_>, Reject<'_>>) {
+        let own_id = self.id(origin.from.is_ipv4());
         match message {
             Ok(Message { tid, body: Body::Query(query), .. }) => {
-                if query.id == self.id {
+                if query.id == own_id {
                     self.counters.dropped_own += 1;
                 } else if self.admits(cx, origin.from) {
                     self.on_query(cx, &origin, tid, &query);
                 }
             }
             Ok(Message { tid, body: Body::Response(response), .. }) => {
-                if response.id == self.id {
+                if response.id == own_id {
                     self.counters.dropped_own += 1;
                 } else if let Some(pending) = self.settle(cx, &origin, tid) {
                     self.counters.responses += 1;

@@ -1,6 +1,6 @@
 //! A node of the BitTorrent Mainline DHT, as a machine without I/O (BEP 5, 32, 42, 43).
 //!
-//! [`Dht`] takes part in both overlays, IPv4 and IPv6, with one id, through whatever sockets it is given. It asks
+//! [`Dht`] takes part in both overlays, IPv4 and IPv6, through whatever sockets it is given. It asks
 //! (bootstrap, lookup, announce, poll) and it answers (routing, peers); whether it answers strangers is [`Mode`].
 //!
 //! What follows from the attacks this network has seen:
@@ -8,6 +8,8 @@
 //! - Only a node that answered *us* enters the routing table. One that asked us is checked 90 s later, when a NAT
 //!   would have closed the hole its own question opened; at once only while we know next to nobody.
 //! - An answer counts only if its transaction id, address, port and socket are those of a question that is pending.
+//! - Our id follows from our address, and of the nodes closest to a target at most half may have ids that do not
+//!   follow from theirs, while there are others: who wants to surround a topic needs addresses that happen to fit.
 //! - A write token is a MAC over the address and the topic it was given for.
 //! - To an address that has not proven that it receives what we send, an answer is at most 3.5 times as long as
 //!   the question, and nothing is answered to garbage.
@@ -23,6 +25,7 @@ mod event;
 mod limiter;
 mod lookup;
 mod machine;
+mod node_id;
 mod rate;
 mod recent;
 mod rpc;

@@ -127,7 +127,8 @@ impl Dht {
     }
 
     fn answer(&self, cx: &mut Cx<'_>, origin: &Origin, tid: &[u8], response: &Response<'_>) {
-        let response = Response { id: self.id, ip: Some(origin.from), ..response.clone() };
+        let response =
+            Response { id: self.id(origin.from.is_ipv4()), ip: Some(origin.from), ..response.clone() };
         let bytes = Message { tid, version: Some(VERSION), body: Body::Response(response) }.encode();
         debug_assert!(bytes.len() <= self.longest(origin).max(128), "{} bytes to {origin:?}", bytes.len());
         cx.transmit(origin.socket, origin.local, origin.from, bytes);

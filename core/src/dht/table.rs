@@ -67,6 +67,23 @@ impl Table {
         Self { own, buckets: vec![Bucket::new(Time::ZERO)] }
     }
 
+    /// Our own place, which the buckets are about.
+    pub(super) fn own(&self) -> NodeId {
+        self.own
+    }
+
+    /// The same nodes as another id of ours sorts them; of those that crowd a bucket now the fastest are kept.
+    pub(super) fn rebase(&mut self, now: Time, own: NodeId) {
+        let buckets = std::mem::replace(self, Self::new(own)).buckets;
+        let (entries, spares): (Vec<_>, Vec<_>) =
+            buckets.into_iter().map(|bucket| (bucket.entries, bucket.spares)).unzip();
+        let mut fastest_first: Vec<Entry> = entries.into_iter().flatten().collect();
+        fastest_first.sort_by_key(|entry| (entry.failures, entry.rtt));
+        fastest_first.into_iter().chain(spares.into_iter().flatten()).for_each(|entry| {
+            self.place(now, entry);
+        });
+    }
+
     /// How many nodes there are.
     pub(super) fn len(&self) -> usize {
         self.buckets.iter().map(|bucket| bucket.entries.len()).sum()
@@ -129,23 +146,7 @@ impl Table {
         }
         // The same address with another id: it was restarted, or it lies. Either way the old node is gone.
         self.remove(contact.addr);
-        if self.is_crowded(&contact) {
-            return Answered::Refused;
-        }
-        let entry = Entry { contact, answered: now, rtt, failures: 0 };
-        loop {
-            let index = self.index(&contact.id);
-            let splits = index + 1 == self.buckets.len() && index + 1 < 160;
-            let Some(bucket) = self.buckets.get_mut(index) else { return Answered::Refused };
-            if bucket.admit(entry) {
-                bucket.touched = now;
-                return Answered::Added;
-            }
-            if !splits {
-                return Answered::Spare { doubt: bucket.keep_spare(now, entry) };
-            }
-            self.split(now);
-        }
+        self.place(now, Entry { contact, answered: now, rtt, failures: 0 })
     }
 
     /// A question to `addr`, asked at `asked`, remained without an answer. Returns the node if it should be asked again
@@ -232,6 +233,26 @@ impl Table {
             *byte ^= 0x80 >> (index % 8);
         }
         NodeId(id)
+    }
+
+    /// Puts a node that is not there where it belongs.
+    fn place(&mut self, now: Time, entry: Entry) -> Answered {
+        if entry.contact.id == self.own || self.is_crowded(&entry.contact) {
+            return Answered::Refused;
+        }
+        loop {
+            let index = self.index(&entry.contact.id);
+            let splits = index + 1 == self.buckets.len() && index + 1 < 160;
+            let Some(bucket) = self.buckets.get_mut(index) else { return Answered::Refused };
+            if bucket.admit(entry) {
+                bucket.touched = now;
+                return Answered::Added;
+            }
+            if !splits {
+                return Answered::Spare { doubt: bucket.keep_spare(now, entry) };
+            }
+            self.split(now);
+        }
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {
@@ -381,6 +402,15 @@ mod tests {
     }
 
     quickcheck! {
+        fn sound_when_our_id_changes(seed: u8, nodes: u8, own: u64) -> bool {
+            let (mut table, _) = filled(u32::from(nodes) * 4, seed);
+            let (before, mut id) = (table.len(), NodeId([0; 20]));
+            id.0[..8].copy_from_slice(&own.to_be_bytes());
+            table.rebase(at(2), id);
+            let few = before <= K;
+            table.own() == id && is_sound(&table) && (!few || table.len() == before) && table.len() >= before.min(K)
+        }
+
         fn closest_are_closest(seed: u8, target: u64, nodes: u8) -> bool {
             let (table, _) = filled(u32::from(nodes) * 4, seed);
             let mut target_id = [0; 20];

@@ -325,7 +325,7 @@ fn a_storing_node_that_restarts_with_another_id_is_announced_to_again() {
     }
     assert_eq!(world.hosts[again].dht.stats().stored_peers, 1);
     let known = world.hosts[1].dht.known_nodes(9);
-    assert_eq!(known.iter().map(|contact| contact.id).collect::<Vec<_>>(), [world.hosts[again].dht.id()]);
+    assert_eq!(known.iter().map(|contact| contact.id).collect::<Vec<_>>(), [world.hosts[again].dht.id(true)]);
 }
 
 #[test]
@@ -381,6 +381,75 @@ fn our_address_is_told_once() {
         let observed: Vec<_> =
             host.events.iter().filter(|(_, event)| matches!(event, Event::Observed { .. })).collect();
         assert!(matches!(observed[..], [(_, Event::Observed { public })] if *public == host.addr));
+    }
+}
+
+/// The id follows from the address, once that is known (BEP 42), and from a new one when it changes.
+#[test]
+fn our_id_follows_our_address() {
+    let mut world = World::public(23, 40);
+    let is_bound = |world: &World, host: usize| {
+        let host = &world.hosts[host];
+        node_id::is_bound(&host.dht.id(true), host.addr.ip())
+    };
+    assert!((0..40).all(|host| is_bound(&world, host)), "the socket has a public address");
+
+    // Behind a NAT only the votes tell.
+    let inside: SocketAddr = "192.168.1.2:6881".parse().unwrap();
+    let outside = |n: u8| SocketAddr::from(([9, n, 9, 9], 6_881));
+    let natted = world.add(inside, Config::default());
+    let translate = |world: &mut World, n| world.hosts[natted].addr = outside(n);
+    let first = world.hosts[natted].dht.id(true);
+    translate(&mut world, 1);
+    assert!(!is_bound(&world, natted), "a chance of one in two million");
+    world.enter(natted);
+    world.announce(natted);
+    world.run(secs(30));
+    assert!(is_bound(&world, natted));
+    let second = world.hosts[natted].dht.id(true);
+    assert_ne!(first, second);
+    let known = |world: &World| world.hosts[natted].dht.known_nodes(99);
+    let before = known(&world);
+    assert!(before.len() >= 20);
+
+    // A new address: it is announced, and the table stays of use.
+    translate(&mut world, 2);
+    let stored = |world: &World| {
+        let peers = world.hosts[..40].iter().flat_map(|host| host.dht.store.peers(&TOPIC));
+        peers.filter(|peer| *peer == outside(2)).count()
+    };
+    for _ in 0..1_200 {
+        world.with(natted, |dht, cx| dht.poll(cx, TOPIC));
+        world.run(secs(1));
+        if stored(&world) >= 8 && is_bound(&world, natted) {
+            break;
+        }
+    }
+    assert!(is_bound(&world, natted) && stored(&world) >= 8);
+    assert_ne!(world.hosts[natted].dht.id(true), second);
+    let after = known(&world);
+    let kept = before.iter().filter(|contact| after.contains(contact)).count();
+    assert!(kept * 2 > before.len(), "{kept} of {} kept", before.len());
+
+    // What the owner fixed stays.
+    let fixed = NodeId([7; 20]);
+    let host = world.add(outside(3), Config { id: Some(fixed), mode: Mode::Server });
+    world.enter(host);
+    world.run(secs(30));
+    assert_eq!((world.hosts[host].dht.id(true), is_bound(&world, host)), (fixed, false));
+}
+
+#[test]
+fn every_answer_tells_the_asker_its_address() {
+    let mut world = World::public(24, 9);
+    world.run(secs(9));
+    let stranger = Stranger::new("198.51.100.1:7000");
+    let find = Call::FindNode { target: NodeId(TOPIC.0), want: None };
+    for call in
+        [Call::Ping, find, GET, Call::Other { method: b"x", target: Some(NodeId(TOPIC.0)), want: None }]
+    {
+        let answer = stranger.ask(&mut world, true, call).1.unwrap();
+        assert_eq!(response(&answer).ip, Some(stranger.addr));
     }
 }
 
@@ -556,7 +625,7 @@ fn one_met_by_its_question_is_verified_ninety_seconds_later() {
 fn garbage_meets_silence_and_is_counted() {
     let mut world = World::public(15, 1);
     let own = world.hosts[0].addr;
-    let own_id = world.hosts[0].dht.id();
+    let own_id = world.hosts[0].dht.id(true);
     let other: SocketAddr = "198.51.100.1:7000".parse().unwrap();
     let ping = |id| {
         let body = Body::Query(Query { id, read_only: true, call: Call::Ping });

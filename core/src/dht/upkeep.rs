@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::lookup::Goal;
 use super::machine::Dht;
+use super::node_id;
 use super::rpc::{LookupId, Purpose};
 use super::table::{K, Table};
 use super::votes::Votes;
@@ -34,6 +35,9 @@ const NEIGHBOURS: Duration = Duration::from_secs(15 * 60);
 const NEIGHBOURS_FEW: Duration = Duration::from_secs(1);
 const FEW: usize = 2 * K;
 
+/// And after that lookup if our id changed in its course.
+const NEIGHBOURS_OF_NEW_ID: Duration = Duration::from_millis(100);
+
 /// What is removed from the storage in one go, and when the next go may be.
 const SWEEP: usize = 1_024;
 const SWEEP_PAUSE: Duration = Duration::from_millis(100);
@@ -51,6 +55,8 @@ pub(super) struct Overlay {
     few: u32,
     /// The lookup that makes us known to the nodes around us.
     neighbours: Option<LookupId>,
+    /// Whether our id changed in its course.
+    rebound: bool,
     /// When to enter, or look for the nodes around us again.
     neighbours_at: Option<Time>,
     refresh_at: Option<Time>,
@@ -65,6 +71,7 @@ impl Overlay {
             attempts: 0,
             few: 0,
             neighbours: None,
+            rebound: false,
             neighbours_at: None,
             refresh_at: None,
         }
@@ -164,6 +171,7 @@ impl Dht {
             overlay.few = 0;
             overlay.neighbours = None;
             overlay.neighbours_at = has_socket.then_some(cx.now);
+            self.bind_id(cx, ipv4);
         }
         self.topics.values_mut().for_each(|topic| topic.restart(cx.now));
         self.keep_up(cx);
@@ -194,6 +202,7 @@ impl Dht {
         overlay.attempts = 0;
         overlay.few = if overlay.table.len() < FEW { overlay.few + 1 } else { 0 };
         let pause = match overlay.few {
+            _ if std::mem::take(&mut overlay.rebound) => NEIGHBOURS_OF_NEW_ID,
             0 => NEIGHBOURS,
             few => NEIGHBOURS.min(NEIGHBOURS_FEW * (1 << (few - 1).min(12))),
         };
@@ -246,9 +255,31 @@ impl Dht {
                     self.topics.values_mut().for_each(|topic| topic.hasten(cx.now));
                 }
                 self.tell(Event::Observed { public });
+                self.bind_id(cx, from.is_ipv4());
             }
             Ok(None) => {}
             Err(_) => self.counters.refused_votes += 1,
+        }
+    }
+
+    /// Takes an id that our address allows (BEP 42), if it is known and ours is not one. Others are about to find us
+    /// elsewhere, so we look for the nodes around the new place.
+    fn bind_id(&mut self, cx: &mut Cx<'_>, ipv4: bool) {
+        let voted = self.observed(ipv4).map(|public| public.ip());
+        let bound = self.sockets.iter().flat_map(|socket| &socket.addrs);
+        let global = bound.copied().find(|ip| ip.is_ipv4() == ipv4 && Scope::of(*ip) == Scope::Global);
+        let Some(ip) = voted.or(global) else { return };
+        if self.id_is_fixed || node_id::is_bound(&self.id(ipv4), ip) {
+            return;
+        }
+        let id = node_id::bound_to(ip, cx.rng);
+        let overlay = self.overlay_mut(ipv4);
+        overlay.table.rebase(cx.now, id);
+        if overlay.neighbours.is_some() {
+            overlay.rebound = true;
+        } else if !overlay.table.is_empty() {
+            overlay.neighbours_at = Some(cx.now);
+            self.seek_neighbours(cx, ipv4);
         }
     }
 
@@ -265,12 +296,13 @@ impl Dht {
     }
 
     fn seek_neighbours(&mut self, cx: &mut Cx<'_>, ipv4: bool) {
-        let target = self.id.0;
+        let target = self.id(ipv4).0;
         let overlay = self.overlay_mut(ipv4);
         if overlay.neighbours_at.is_none_or(|at| at > cx.now) {
             return;
         }
         let before = overlay.neighbours.take();
+        overlay.rebound = false;
         overlay.neighbours_at = None;
         let entering = overlay.table.is_empty();
         let (attempts, asked) = (overlay.attempts, overlay.hosts.len());
