@@ -6,7 +6,7 @@
 //! use folkmoot::{Error, Event, Folkmoot};
 //!
 //! # async fn run() -> Result<(), Error> {
-//! let mut meeting = Folkmoot::builder().name("ada").join("acid-tulip-seven-camel-proof").await?;
+//! let meeting = Folkmoot::builder().name("ada").join("acid-tulip-seven-camel-proof").await?;
 //! meeting.say("hello").await?;
 //! while let Some(event) = meeting.next().await {
 //!     if let Event::Message { name, text, .. } = event {

@@ -122,8 +122,8 @@ pub struct Meeting {
 impl Meeting {
     /// The next thing that happens; `None` once the meeting is left. What happens is buffered, not dropped, so read on.
     ///
-    /// May be cancelled: no event is lost by it.
-    pub async fn next(&mut self) -> Option<Event> {
+    /// May be cancelled: no event is lost by it. Of several that wait at once, one gets it.
+    pub async fn next(&self) -> Option<Event> {
         self.events.recv().await.ok()
     }
 
@@ -155,7 +155,7 @@ impl Meeting {
     }
 
     /// Leaves, and waits until the others have been told, two seconds at most. What has not been read by then is not read.
-    pub async fn leave(mut self) {
+    pub async fn leave(self) {
         self.start_leaving().await;
         let told = async { while self.next().await.is_some() {} };
         let patience = async {
