@@ -8,24 +8,24 @@ use folkmoot::{Backoff, Builder, Folkmoot, Host, defaults};
 use crate::env::Env;
 
 const AFTER_HELP: &str = "\
-Without CODE, MEETING_CODE is taken, or on a terminal you are asked.
-
-What you type is said to all. Ctrl-C leaves and tells the others; a second one ends at once. At the end of the input
-a terminal leaves once all is delivered, within 10 s at most; anything else stays in the meeting.
+Without CODE, MEETING_CODE is taken, or on a terminal you are asked. What you type is said to all. Ctrl-C leaves and tells \
+the others; a second one ends at once. At the end of the input a terminal leaves once all is delivered, within 10 s at \
+most; anything else stays in the meeting.
 
 Environment (a flag comes before it, and an empty variable counts as none):
   MEETING_CODE  the code
   STUN_SERVERS  as --stun, separated by commas, or `none`
-  NODE_ID       which identity to be: the beginning (at least four digits) of a device or member id, or the name of a
-                profile, which is made if there is none; by default the first profile that no process uses
+  NODE_ID       which identity to be: a device or member id or at least its
+                first four digits, or the name of a profile, which is made
+                if there is none; else the first profile that is not in use
   DEBUG         true, 1, yes or on: log to stderr what happens
 
 Exit codes:
-  0  left, after having met someone; or did what was asked
-  1  this machine is in the way: a socket, the state directory, an identity
-  2  the command line or the code cannot be understood
-  3  left without having met anyone
-  5  left without having met anyone: someone was found, and no path to them worked
+  0    left after having met someone; or did what was asked
+  1    this machine is in the way: a socket, the state directory, an identity
+  2    the command line or the code cannot be understood
+  3    left without having met anyone
+  5    left without having met anyone: someone was found, but no path worked
   130  ended by a second Ctrl-C";
 
 /// Type a code and be in the meeting.

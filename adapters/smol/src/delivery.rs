@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_channel::{Sender, TrySendError};
 use async_io::Timer;
-use folkmoot_core::node::{Event, MeetingHandle};
+use folkmoot_core::node::{Event, MeetingHandle, Trouble};
 
 /// Events that one meeting may have waiting for the application. When they are not read, the node stands still.
 pub(crate) const MAX_EVENTS: usize = 1_024;
@@ -59,7 +59,7 @@ impl Delivery {
     /// Delivers until all are, or one has to wait for its application; whether all are.
     pub(crate) fn deliver(&mut self) -> bool {
         while let Some((handle, event)) = self.undelivered.pop_front() {
-            let is_last = matches!(event, Event::Left { .. });
+            let is_last = is_last(&event);
             // Whose meeting is gone is not waited for.
             let Some(at) = self.meetings.iter().position(|meeting| meeting.handle == handle) else {
                 continue;
@@ -103,6 +103,17 @@ impl Delivery {
     }
 }
 
+/// Whether nothing can follow in that meeting: it was left, or could not be joined in the first place.
+fn is_last(event: &Event) -> bool {
+    match event {
+        Event::Left { .. } => true,
+        Event::Trouble { trouble, .. } => {
+            matches!(trouble, Trouble::AlreadyJoined | Trouble::TooManyMeetings(_))
+        }
+        _ => false,
+    }
+}
+
 /// Which meeting an event belongs to; `None` is all.
 fn meeting_of(event: &Event) -> Option<MeetingHandle> {
     match *event {
@@ -120,7 +131,7 @@ fn meeting_of(event: &Event) -> Option<MeetingHandle> {
 
 #[cfg(test)]
 mod tests {
-    use folkmoot_core::node::{Progress, Tag, Trouble};
+    use folkmoot_core::node::{Progress, Tag};
 
     use super::*;
 

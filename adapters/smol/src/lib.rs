@@ -7,10 +7,11 @@
 //!
 //! # async fn run() -> Result<(), Error> {
 //! let meeting = Folkmoot::builder().name("ada").join("acid-tulip-seven-camel-proof").await?;
-//! meeting.say("hello").await?;
 //! while let Some(event) = meeting.next().await {
-//!     if let Event::Message { name, text, .. } = event {
-//!         println!("{name}: {text}");
+//!     match event {
+//!         Event::Connected { name, .. } => drop(meeting.say(format!("hello, {name}")).await?),
+//!         Event::Message { name, text, .. } => println!("{name}: {text}"),
+//!         _ => {}
 //!     }
 //! }
 //! # Ok(())

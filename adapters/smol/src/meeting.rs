@@ -127,8 +127,9 @@ impl Meeting {
         self.events.recv().await.ok()
     }
 
-    /// Says something to everyone: at most [`MAX_TEXT`] bytes. Members who are away hear it when they are back. [`Event::Sent`] with the
-    /// tag returned gives it a number, [`Event::Delivered`] tells of each member whose node accepted it.
+    /// Says something to everyone: at most [`MAX_TEXT`] bytes. Members who are away hear it when they are back, and if nobody
+    /// is here yet, whoever comes first; someone who joins later does not. [`Event::Sent`] with the tag returned gives it a
+    /// number, [`Event::Delivered`] tells of each member whose node accepted it.
     ///
     /// # Errors
     ///
