@@ -64,5 +64,5 @@ ufrag = lambda of, to, incarnation, n: b64(mac(ice, of + to)[:8] + incarnation.t
 of_x, of_y = ufrag(x, y, 0x0102030405060708, 7), ufrag(y, x, 9, 7)
 same("ufrag of X", [of_x], *row("ufrag of X towards Y"))
 same("ufrag of Y", [of_y], *row("ufrag of Y towards X"))
-same("password", [b64(hkdf(ice, f"{of_y}:{of_x}".encode(), 24))], *row("password of X's checks to Y"))
+same("password", [b64(hkdf(ice + b"\xcc" * 32, f"{of_y}:{of_x}".encode(), 24))], *row("password of X's checks to Y, with a pair secret of 32 bytes `cc`"))
 sys.exit(1 if wrong else 0)

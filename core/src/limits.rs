@@ -70,12 +70,17 @@ pub const FORMING: usize = 8;
 /// Links in all: every other member of the largest meeting that a full mesh carries, with room for a second.
 pub const LINKS: usize = 256;
 
-/// Frames of the log channel kept for a link whose HELLO has not arrived yet: the two channels are not ordered among
-/// each other, so under loss the log can overtake the HELLO by a round trip or two.
-pub const EARLY_FRAMES: usize = 32;
+/// Bytes of the log channel kept for a link whose HELLO has not arrived yet: the two channels are not ordered among
+/// each other, so under loss the log can overtake the HELLO by a round trip or two. Twice what a sender has under way.
+pub const EARLY_BYTES: usize = 128 * 1024;
 
-/// Meetings joined at once.
-pub const MEETINGS: usize = 64;
+/// Devices that one member may be the first to tell of, over one link: everyone of the largest meeting, and those who
+/// have left it. Anyone with the code can make devices up.
+pub const INTRODUCTIONS: usize = 128;
+
+/// Meetings joined at once, and logs kept of meetings that were left: each announces up to three topics, and the DHT node
+/// keeps [`DHT_TOPICS`].
+pub const MEETINGS: usize = 20;
 
 /// Addresses at which we met ourselves: one for each public address and each loop of the network.
 pub const OWN_ADDRESSES: usize = 16;

@@ -20,6 +20,14 @@ impl Signer {
         self.0.verifying_key().to_bytes()
     }
 
+    /// The secret that this key and `public` share, and nobody else: X25519 (RFC 7748) between the two keys taken over to
+    /// Curve25519. `None` if `public` is no key, or one whose secret everybody knows.
+    pub fn agree(&self, public: &[u8; 32]) -> Option<[u8; 32]> {
+        let theirs = VerifyingKey::from_bytes(public).ok()?.to_montgomery();
+        let shared = x25519_dalek::x25519(self.0.to_scalar_bytes(), theirs.to_bytes());
+        (shared != [0; 32]).then_some(shared)
+    }
+
     /// Signs `statement` in `domain`. A domain is a fixed text without a zero byte that no other kind of statement
     /// uses, so that a signature of one kind is never taken for one of another.
     pub fn sign(&self, domain: &str, statement: &[u8]) -> Signature {
@@ -72,6 +80,24 @@ mod tests {
         let mut altered = signature;
         altered[63] ^= 0x10;
         assert!(!verify(&signer.public(), "a", b"b", &altered));
+    }
+
+    #[test]
+    fn two_agree_on_what_no_third_one_knows() {
+        let [a, b, c] = [1, 2, 3].map(|n| Signer::new([n; 32]));
+        let shared = a.agree(&b.public());
+        assert!(shared.is_some());
+        assert_eq!(shared, b.agree(&a.public()));
+        assert_ne!(shared, a.agree(&c.public()));
+        assert_eq!(
+            a.agree(&{
+                let mut neutral = [0; 32];
+                neutral[0] = 1;
+                neutral
+            }),
+            None,
+            "the neutral element"
+        );
     }
 
     /// The neutral element as a key, with a signature that lax verifiers accept for every statement.

@@ -83,16 +83,12 @@ impl Keys {
 
     /// The ICE password of checks with the given USERNAME, `recipient:sender` (RFC 8445 §7.2.2): 32 characters.
     ///
-    /// It depends on both fragments, so on both devices, both incarnations and the dial: a check proves the code and
-    /// is worth nothing to any other dial.
-    pub fn check_password(&self, recipient: &Ufrag, sender: &Ufrag) -> String {
-        self.username_password(format!("{recipient}:{sender}").as_bytes())
-    }
-
-    /// As [`Keys::check_password`], for the USERNAME as it came.
-    pub fn username_password(&self, username: &[u8]) -> String {
-        let hkdf = Hkdf::<Sha256>::new(None, &self.ice);
-        base64::encode(&expand::<24>(&hkdf, username))
+    /// It depends on the code, on what only the two devices know (`pair`, [`Signer::agree`](crate::base::Signer::agree)) and on
+    /// both fragments, so on both incarnations and the dial: a check proves the device that sent it, not only that it
+    /// is a member's, and is worth nothing to any other dial.
+    pub fn check_password(&self, pair: &[u8; 32], recipient: &Ufrag, sender: &Ufrag) -> String {
+        let hkdf = Hkdf::<Sha256>::new(None, &[self.ice, *pair].concat());
+        base64::encode(&expand::<24>(&hkdf, format!("{recipient}:{sender}").as_bytes()))
     }
 
     /// The proof of membership: HMAC-SHA256 under the `member` key, over the parts one after the other.
@@ -253,7 +249,7 @@ mod tests {
         let of_y = keys.ufrag(y, Incarnation(9), x, 7);
         assert_eq!(of_x.to_string(), "WqazHUbAGUUBAgMEBQYHCAAH");
         assert_eq!(of_y.to_string(), "nf9c5crgx7IAAAAAAAAACQAH");
-        assert_eq!(keys.check_password(&of_y, &of_x), "wUN6Fh2XcCUV4IWYd5pK3Y3iHBzVHr/u");
+        assert_eq!(keys.check_password(&[0xcc; 32], &of_y, &of_x), "ye9PhUg7sl+Xm3WtkTbQsBuy0DwGaBPN");
         assert_eq!(
             hex(&keys.member_mac(&[b"ab", b"c"])),
             "f7dc9f672aa1383cc4eef93069b58fa39edc4ad08b37513a0d1d369654354add"
@@ -269,8 +265,9 @@ mod tests {
         let username = format!("{a}:{b}");
         assert_eq!(username.len(), 49);
         assert_eq!(Ufrag::parse_username(username.as_bytes()), Some((a, b)));
-        assert_eq!(keys.username_password(username.as_bytes()), keys.check_password(&a, &b));
-        assert_ne!(keys.check_password(&a, &b), keys.check_password(&b, &a));
+        let pair = [3; 32];
+        assert_ne!(keys.check_password(&pair, &a, &b), keys.check_password(&pair, &b, &a));
+        assert_ne!(keys.check_password(&pair, &a, &b), keys.check_password(&[4; 32], &a, &b));
         for wrong in ["", ":", &username[1..], &format!("{username}A"), &username.replace(':', "A")] {
             assert_eq!(Ufrag::parse_username(wrong.as_bytes()), None, "{wrong:?}");
         }

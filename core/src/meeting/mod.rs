@@ -15,7 +15,7 @@ pub use code::{Code, CodeError, Master};
 pub use identity::{Certificate, Keyring};
 pub use keys::{Epoch, EpochKeys, Keys, PairTag, Ufrag};
 pub use record::{Candidate, CandidateKind, Details, Record, RecordError};
-pub use roster::{Change, Person, Roster};
+pub use roster::{Change, Person, Presence, Roster};
 pub use words::{Strength, words_starting};
 
 /// The longest name of a member, in bytes of UTF-8; longer ones are cut at a character boundary.

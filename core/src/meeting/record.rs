@@ -159,6 +159,12 @@ impl Record {
         }
     }
 
+    /// Makes it another device's, without a valid signature.
+    #[cfg(test)]
+    pub(super) fn pretend_device(&mut self, device: DeviceId) {
+        self.device = device;
+    }
+
     /// The record as it travels over links between members.
     pub fn encode(&self) -> &[u8; Self::SIZE] {
         &self.bytes

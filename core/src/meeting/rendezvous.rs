@@ -225,7 +225,7 @@ impl Rendezvous {
         self.doors.get(&from).is_some_and(|door| door.transaction == transaction && door.sent > 0)
     }
 
-    /// The address answered, or a member was seen there: no more knocks.
+    /// The address answered a knock of ours: no more are needed.
     pub fn answered(&mut self, from: SocketAddr) {
         if let Some(door) = self.doors.get_mut(&from)
             && !door.answered
@@ -234,6 +234,14 @@ impl Rendezvous {
             door.due = None;
             self.allowance = (self.allowance + 1).min(ALLOWANCE);
         }
+    }
+
+    /// A knock of ours came back to us: the address it went to is our own. Says which that is.
+    pub fn met_ourselves(&mut self, transaction: TransactionId) -> Option<SocketAddr> {
+        let (&address, door) = self.doors.iter_mut().find(|(_, door)| door.transaction == transaction)?;
+        door.answered = true;
+        door.due = None;
+        Some(address)
     }
 
     /// How many addresses are being knocked.

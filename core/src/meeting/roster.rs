@@ -19,8 +19,22 @@ pub struct Person {
     pub record: Record,
     /// When the device last gave a sign of life in this meeting, or was first told of.
     pub heard: Time,
-    /// Whether it has left.
-    pub left: bool,
+    /// Whether it has proved itself to us since this run of it began: by answering a knock, by a check, by its HELLO.
+    /// Anyone with the code can make devices up; these are the ones that exist.
+    pub met: bool,
+    /// Whether it is in the meeting, as far as we know.
+    pub presence: Presence,
+}
+
+/// Whether a device is in the meeting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It is, or was when somebody last said so.
+    Here,
+    /// A member has lost it. Another member may know better, and the device itself does.
+    Lost,
+    /// It said goodbye. Only a newer record of it says otherwise.
+    Left,
 }
 
 /// What a record changed.
@@ -46,47 +60,62 @@ impl Change {
 }
 
 impl Roster {
-    /// Takes in a record.
+    /// Takes in a record that says of its device that it is here.
     pub fn insert(&mut self, now: Time, record: Record) -> Change {
+        self.take_in(now, record, Presence::Here)
+    }
+
+    /// Takes in a record of a device that a member has lost or seen leave; only news if nobody had told of it.
+    pub fn insert_departed(&mut self, now: Time, record: Record) -> Change {
+        match self.people.get(&record.device()) {
+            Some(_) => Change::Known,
+            None => self.take_in(now, record, Presence::Lost),
+        }
+    }
+
+    fn take_in(&mut self, now: Time, record: Record, presence: Presence) -> Change {
         if let Some(person) = self.people.get_mut(&record.device()) {
             if !record.is_newer_than(&person.record) {
-                return Change::Known;
+                let back = person.presence == Presence::Lost && presence == Presence::Here;
+                if back {
+                    person.presence = Presence::Here;
+                }
+                return if back { Change::Updated } else { Change::Known };
             }
             let restarted = record.details().incarnation > person.record.details().incarnation;
-            *person = Person { record, heard: now, left: false };
+            let met = person.met && !restarted;
+            *person = Person { record, heard: now, met, presence };
             return if restarted { Change::Restarted } else { Change::Updated };
         }
         if self.people.len() >= limits::ROSTER && !self.evict() {
             return Change::Full;
         }
-        self.people.insert(record.device(), Person { record, heard: now, left: false });
+        self.people.insert(record.device(), Person { record, heard: now, met: false, presence });
         Change::New
     }
 
-    /// Notes a sign of life.
-    pub fn heard(&mut self, now: Time, device: DeviceId) {
-        if let Some(person) = self.people.get_mut(&device) {
-            person.heard = now;
-        }
-    }
-
-    /// Notes that a device showed itself; whether it had been counted as gone.
-    pub fn revive(&mut self, now: Time, device: DeviceId) -> bool {
+    /// Notes that a device proved itself; whether it had been counted as lost.
+    pub fn met(&mut self, now: Time, device: DeviceId) -> bool {
         let Some(person) = self.people.get_mut(&device) else { return false };
         person.heard = now;
-        std::mem::take(&mut person.left)
+        person.met = true;
+        let back = person.presence == Presence::Lost;
+        if back {
+            person.presence = Presence::Here;
+        }
+        back
     }
 
-    /// Notes that a device left; a newer record, or the device itself, brings it back.
+    /// Notes that a device said goodbye.
     pub fn left(&mut self, device: DeviceId) {
         if let Some(person) = self.people.get_mut(&device) {
-            person.left = true;
+            person.presence = Presence::Left;
         }
     }
 
-    /// A device that is known and has not left.
+    /// A device that is here.
     pub fn get(&self, device: DeviceId) -> Option<&Person> {
-        self.people.get(&device).filter(|person| !person.left)
+        self.people.get(&device).filter(|person| person.presence == Presence::Here)
     }
 
     /// A device that is known, here or gone.
@@ -94,29 +123,31 @@ impl Roster {
         self.people.get(&device)
     }
 
+    /// Whether `bytes` are the very record that is held of some device. It was verified when it came, and members tell
+    /// each other of everyone: in a meeting of 50 all but one in a hundred records told are known to the byte.
+    pub fn holds(&self, bytes: &[u8]) -> Option<&Person> {
+        let person = Record::claimed_device(bytes).and_then(|device| self.get_any(device))?;
+        (person.record.encode() == bytes).then_some(person)
+    }
+
     /// Everyone who is known, here or gone.
     pub fn everyone(&self) -> impl Iterator<Item = &Person> {
         self.people.values()
     }
 
-    /// Whether `bytes` are the very record that is held of some device. It was verified when it came, and members tell
-    /// each other of everyone: in a meeting of 50 all but one in a hundred records told are known to the byte.
-    pub fn holds(&self, bytes: &[u8]) -> bool {
-        let person = Record::claimed_device(bytes).and_then(|device| self.get_any(device));
-        person.is_some_and(|person| person.record.encode() == bytes)
-    }
-
-    /// Everyone who has not left.
+    /// Everyone who is here.
     pub fn present(&self) -> impl Iterator<Item = &Person> {
-        self.people.values().filter(|person| !person.left)
+        self.everyone().filter(|person| person.presence == Presence::Here)
     }
 
-    /// Forgets the one who left first.
+    /// Forgets somebody who will be missed the least: who is gone, then who never proved to exist; of those the one not
+    /// heard of for the longest.
     fn evict(&mut self) -> bool {
-        let gone =
-            self.people.iter().filter(|(_, person)| person.left).min_by_key(|(_, person)| person.heard);
-        let gone = gone.map(|(&device, _)| device);
-        gone.is_some_and(|device| self.people.remove(&device).is_some())
+        let missed = |person: &Person| (person.presence == Presence::Here, person.met);
+        let candidates = self.people.iter().filter(|(_, person)| missed(person) != (true, true));
+        let least = candidates.min_by_key(|(_, person)| (missed(person), person.heard));
+        let least = least.map(|(&device, _)| device);
+        least.is_some_and(|device| self.people.remove(&device).is_some())
     }
 }
 
@@ -140,17 +171,18 @@ mod tests {
     }
 
     #[test]
-    fn only_the_record_held_is_known_to_the_byte() {
+    fn a_record_that_is_held_is_known_to_the_byte() {
         let mut roster = Roster::default();
         let (old, new) = (record(1, 5, 1), record(1, 5, 2));
         roster.insert(Time::ZERO, old.clone());
-        assert!(roster.holds(old.encode()));
-        assert!(!roster.holds(new.encode()) && !roster.holds(record(2, 5, 1).encode()));
+        let holds = |roster: &Roster, bytes: &[u8]| roster.holds(bytes).is_some();
+        assert!(holds(&roster, old.encode()));
+        assert!(!holds(&roster, new.encode()) && !holds(&roster, record(2, 5, 1).encode()));
         let mut altered = *old.encode();
         altered[Record::SIZE - 1] ^= 1;
-        assert!(!roster.holds(&altered) && !roster.holds(&altered[..40]) && !roster.holds(&[]));
+        assert!(!holds(&roster, &altered) && !holds(&roster, &altered[..40]) && !holds(&roster, &[]));
         roster.insert(Time::ZERO, new.clone());
-        assert!(roster.holds(new.encode()) && !roster.holds(old.encode()));
+        assert!(holds(&roster, new.encode()) && !holds(&roster, old.encode()));
     }
 
     #[test]
@@ -176,8 +208,37 @@ mod tests {
         roster.left(device);
         assert!(roster.get(device).is_none());
         assert_eq!(roster.insert(Time::ZERO, record(1, 5, 1)), Change::Known, "gossip that is late");
+        assert!(!roster.met(Time::ZERO, device), "a check that is late");
         assert!(roster.get(device).is_none());
         assert_eq!(roster.insert(Time::ZERO, record(1, 6, 1)), Change::Restarted);
         assert!(roster.get(device).is_some());
+    }
+
+    #[test]
+    fn who_was_lost_is_back_when_anyone_knows_better() {
+        let mut roster = Roster::default();
+        let device = record(1, 0, 0).device();
+        assert_eq!(roster.insert_departed(Time::ZERO, record(1, 5, 1)), Change::New);
+        assert!(roster.get(device).is_none());
+        assert_eq!(roster.insert(Time::ZERO, record(1, 5, 1)), Change::Updated);
+        assert_eq!(roster.insert_departed(Time::ZERO, record(1, 5, 1)), Change::Known);
+        assert!(roster.get(device).is_some());
+    }
+
+    #[test]
+    fn the_made_up_give_way_to_the_real() {
+        let mut roster = Roster::default();
+        let real = record(1, 0, 0);
+        roster.insert(Time::ZERO, real.clone());
+        roster.met(Time::ZERO, real.device());
+        for n in 0..limits::ROSTER as u64 {
+            let mut made_up = real.clone();
+            made_up.pretend_device(DeviceId(std::array::from_fn(|i| {
+                n.to_be_bytes().get(i).copied().unwrap_or(7)
+            })));
+            roster.insert(Time::from_millis(n), made_up);
+        }
+        assert_eq!(roster.insert(Time::from_millis(9_999), record(2, 5, 1)), Change::New);
+        assert!(roster.get(real.device()).is_some());
     }
 }

@@ -61,7 +61,8 @@ impl Node {
             return self.context.trouble(Some(handle), Trouble::AlreadyJoined);
         }
         let own = self.me.record(keys.id(), self.context.unix(), &self.signed_candidates);
-        let log = Log::new(keys.id(), self.me.signer().clone(), self.me.incarnation);
+        let fresh = || Log::new(keys.id(), self.me.signer().clone(), self.me.incarnation);
+        let log = self.parted.remove(&keys.id()).unwrap_or_else(fresh);
         let open = Open::new(&mut self.context.cx(), keys, log, own);
         let topic = open.epochs.first().map(|epoch| epoch.topic).unwrap_or_default();
         if let Some(attendance) = self.meetings.get_mut(&handle) {
@@ -127,15 +128,39 @@ impl Node {
         for topic in attendance.open().into_iter().flat_map(|open| &open.epochs).map(|epoch| epoch.topic) {
             self.dht.forget(topic);
         }
-        let present = self.present(handle);
-        for &device in &present {
+        for device in self.devices_about(handle) {
             self.say_control(device, handle, &Control::Leave);
         }
-        if let Some(attendance) = self.meetings.get_mut(&handle) {
-            attendance.phase = Phase::Leaving(self.context.now + FAREWELL);
+        for device in self.present(handle) {
+            self.part(device, handle, DisconnectReason::Ours);
+        }
+        let leaving = Phase::Leaving(self.context.now + FAREWELL);
+        let left = self
+            .meetings
+            .get_mut(&handle)
+            .map(|attendance| std::mem::replace(&mut attendance.phase, leaving));
+        if let Some(Phase::Open(open)) = left {
+            self.parted.insert(open.keys.id(), open.log);
+            while self.parted.len() > limits::MEETINGS {
+                self.parted.pop_first();
+            }
         }
         self.forget_tags(handle);
+        self.drop_strangers();
         self.settle_farewells();
+    }
+
+    /// Stops looking for those with whom we share no meeting any more, but for those who are just being told goodbye.
+    fn drop_strangers(&mut self) {
+        let known: Vec<DeviceId> = self.links.peers.keys().copied().collect();
+        for device in known {
+            if self.newest_record(device).is_none() {
+                if self.links.dial(device).is_some_and(|dial| dial.greeting.is_empty()) {
+                    self.drop_link(device, DisconnectReason::Ours);
+                }
+                self.links.let_go(device);
+            }
+        }
     }
 
     /// Ends the meetings whose farewells are through, or have waited long enough.
@@ -150,7 +175,7 @@ impl Node {
             })
             .collect();
         for (handle, late) in leaving {
-            let in_it: Vec<DeviceId> = self.devices_greeted_in(handle);
+            let in_it: Vec<DeviceId> = self.devices_about(handle);
             let links = &mut self.links;
             let mut untold = |&device: &DeviceId| {
                 links.dial_mut(device).is_some_and(|dial| dial.link.buffered(Channel::Control) > 0)
@@ -166,19 +191,15 @@ impl Node {
         }
     }
 
-    fn devices_greeted_in(&self, handle: MeetingHandle) -> Vec<DeviceId> {
-        let greeted =
-            |device: &DeviceId| self.links.dial(*device).is_some_and(|d| d.greeting.contains(&handle));
-        self.links.peers.keys().copied().filter(greeted).collect()
+    /// Devices on whose link a meeting has come up.
+    fn devices_about(&self, handle: MeetingHandle) -> Vec<DeviceId> {
+        let about = |device: &DeviceId| self.links.dial(*device).is_some_and(|dial| dial.is_about(handle));
+        self.links.peers.keys().copied().filter(about).collect()
     }
 
     /// Takes one meeting off a link, and the link down if it was the last.
     fn leave_link(&mut self, device: DeviceId, handle: MeetingHandle) {
-        let Some(dial) = self.links.dial_mut(device) else { return };
-        dial.greeting.remove(&handle);
-        dial.greeted.remove(&handle);
-        dial.numbers.retain(|_, meeting| *meeting != handle);
-        if dial.greeting.is_empty() && dial.greeted.is_empty() {
+        if self.links.dial_mut(device).is_some_and(|dial| dial.retire(handle)) {
             self.drop_link(device, DisconnectReason::Ours);
         }
     }

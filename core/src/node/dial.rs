@@ -1,42 +1,68 @@
 //! Forming, replacing and losing links.
 
+use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Node;
 use super::api::{DisconnectReason, Event, MeetingHandle, Progress, Stage, Trouble};
-use super::converse::end_of;
-use super::links::{Arrival, Dial, Peer, PeerState};
+use super::links::{Arrival, Dial, Ends, Peer, PeerState};
+use super::membership::end_of;
 use crate::base::{DeviceId, Incarnation, Scope};
 use crate::limits;
-use crate::meeting::Record;
-use crate::meeting::hello::End;
-use crate::meeting::{Keys, Ufrag};
+use crate::meeting::{Presence, Record, Ufrag};
 use crate::peer::{CloseReason, Fingerprint, IceCredentials, Link, LinkConfig, Role, SnapToken};
 
+/// An attempt that nobody answers ends after this long, unless less is allowed for a whole one. It is longer than the
+/// usual wait between attempts, so that two who begin at different times overlap.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// An attempt that nobody has answered no longer keeps others waiting after this long.
+const SLOT_TIMEOUT: Duration = Duration::from_secs(3);
 /// HELLO must be done this long after the link is secure.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// A link that lasted this long was a good one: when it is lost, the first attempt to get it back does not wait.
+const GOOD_LINK: Duration = Duration::from_secs(10);
 /// Links beyond this many show their NATs less often that they are in use.
 const CROWD: usize = 8;
+/// A device that was given up is looked for again after this long, then after twice as long each time, at most
+/// [`SEARCH_DOUBLINGS`] times twice, with up to half as much jitter.
+const SEARCH: Duration = Duration::from_secs(60);
+const SEARCH_DOUBLINGS: u32 = 4;
+/// How long nothing is had to do with a device that broke a rule; each further time twice as long.
+const SHUN: Duration = Duration::from_secs(5);
+const SHUN_DOUBLINGS: u32 = 6;
+
+/// How urgently a link is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// The device has just shown itself: at once.
+    Now,
+    /// Somebody told of it, or it was there before: when it is its turn.
+    InTurn,
+}
 
 impl Node {
-    /// A sign that a device is there and wants us, or can be had: starts a link unless there is one.
-    pub(super) fn want(&mut self, device: DeviceId) {
+    /// A device is there, or should be: starts a link unless there is one.
+    pub(super) fn want(&mut self, device: DeviceId, urgency: Urgency) {
+        let now = self.context.now;
         let Some(incarnation) = self.newest_record(device).map(|(_, record)| record.details().incarnation)
         else {
-            return;
+            // In no meeting of ours any more.
+            return self.links.let_go(device);
         };
         if !self.admit(device, incarnation) {
             return;
         }
-        let forming = self.links.forming();
+        let full = self.links.forming() >= limits::FORMING;
+        let no_socket = self.sockets.is_empty();
         let Some(peer) = self.links.peers.get_mut(&device) else { return };
         match peer.state {
             PeerState::Dialed(_) => {}
-            PeerState::Away | PeerState::Retry(_) | PeerState::Queued if forming >= limits::FORMING => {
-                peer.state = PeerState::Queued;
-            }
-            PeerState::Away | PeerState::Retry(_) | PeerState::Queued => {
+            // Counting attempts that cannot be made would give up on everyone.
+            _ if no_socket => peer.state = PeerState::Away,
+            _ if peer.shunned_until > now => peer.state = PeerState::Retry(peer.shunned_until),
+            _ if full && urgency == Urgency::InTurn => peer.state = PeerState::Queued,
+            _ => {
                 let number = peer.highest.map_or(0, |n| n.saturating_add(1));
                 self.dial(device, None, number);
             }
@@ -49,18 +75,11 @@ impl Node {
         match self.links.peers.get(&device).map(|peer| peer.incarnation >= incarnation) {
             Some(true) => return true,
             Some(false) => self.drop_link(device, DisconnectReason::Restarted),
-            None if self.links.peers.len() >= limits::LINKS && !self.forget_peer() => return false,
+            None if self.links.peers.len() >= limits::LINKS && !self.links.evict() => return false,
             None => {}
         }
         self.links.peers.insert(device, Peer::new(incarnation));
         true
-    }
-
-    /// Makes room by forgetting a device that is away.
-    fn forget_peer(&mut self) -> bool {
-        let away = self.links.peers.iter().find(|(_, peer)| matches!(peer.state, PeerState::Away));
-        let away = away.map(|(&device, _)| device);
-        away.is_some_and(|device| self.links.peers.remove(&device).is_some())
     }
 
     /// Builds dial number `number` to a device, with the keys of `via` or of the first meeting we share.
@@ -69,21 +88,28 @@ impl Node {
         let record = record.clone();
         let via = via.unwrap_or(first);
         let Some(open) = self.meetings.get(&via).and_then(|attendance| attendance.open()) else { return };
-        let credentials = Credentials::new(&open.keys, self.me.end(), end_of(&record), number);
-        let remotes = self.remotes(device, &record);
+        let (me, them) = (self.me.end(), end_of(&record));
+        let ours = open.keys.ufrag(me.device, me.incarnation, them.device, number);
+        let theirs = open.keys.ufrag(them.device, them.incarnation, me.device, number);
+        let Some(acquaintance) = self.tags.get(&ours.tag) else { return };
+        let password = |to: &Ufrag, from: &Ufrag| open.keys.check_password(&acquaintance.pair, to, from);
+        // A check names its receiver first and is keyed with the receiver's password.
+        let local = IceCredentials { ufrag: ours.to_string(), pwd: password(&ours, &theirs) };
+        let remote = IceCredentials { ufrag: theirs.to_string(), pwd: password(&theirs, &ours) };
         let role = if self.me.device < device { Role::Client } else { Role::Server };
-        let fingerprint = Fingerprint(*record.fingerprint());
         let Ok(snap) = SnapToken::try_from(record.details().snap.as_slice()) else {
             tracing::debug!(?device, "its record has no SNAP token");
             return self.attempt_failed(device);
         };
+        let remotes = self.remotes(device, &record);
         let crowd = self.links.peers.len() > CROWD;
+        let ends = Ends { ours, theirs, password: local.pwd.clone(), fingerprint: *record.fingerprint() };
         let config = LinkConfig {
             sockets: self.sockets.clone(),
             remotes: remotes.clone(),
             keep_alive: Duration::from_secs(if crowd { 3 } else { 1 }),
             pulse: Duration::from_millis(if crowd { 5_000 } else { 2_500 }),
-            ..LinkConfig::new(role, credentials.local, credentials.remote, fingerprint, snap)
+            ..LinkConfig::new(role, local, remote, Fingerprint(ends.fingerprint), snap)
         };
         let link = match Link::new(&mut self.context.cx(), &self.me.endpoint, config) {
             Ok(link) => link,
@@ -92,12 +118,10 @@ impl Node {
                 return self.attempt_failed(device);
             }
         };
-        let deadline = self.context.now + self.connect_timeout;
-        self.links.install(
-            device,
-            Dial::new(link, number, via, (credentials.ufrag, *record.fingerprint()), deadline),
-            &remotes,
-        );
+        let now = self.context.now;
+        let deadline = now + self.connect_timeout.min(ANSWER_TIMEOUT);
+        let dial = Dial::new(link, number, via, ends, now, deadline, now + SLOT_TIMEOUT);
+        self.links.install(device, dial, &remotes);
         self.touched.insert(device);
         let progress = Progress::Checking { name: record.details().name.clone(), candidates: remotes.len() };
         self.tell_shared(device, progress);
@@ -106,125 +130,199 @@ impl Node {
     /// Where a device may be reached, the likeliest first: what a round trip proved, then what its record says.
     pub(super) fn remotes(&self, device: DeviceId, record: &Record) -> Vec<SocketAddr> {
         let proven = self.links.peers.get(&device).and_then(|peer| peer.proven);
-        let ours: Vec<Scope> = self.sockets.iter().flat_map(|s| &s.addrs).map(|&ip| Scope::of(ip)).collect();
         let mut remotes: Vec<SocketAddr> = proven.into_iter().collect();
+        let only_loopback =
+            self.sockets.iter().flat_map(|s| &s.addrs).all(|&ip| Scope::of(ip) == Scope::Loopback);
         for candidate in &record.details().candidates {
             let address = candidate.addr;
             // Another machine's loopback is not ours, unless all we have is loopback.
-            let loopback = Scope::of(address.ip()) == Scope::Loopback;
-            let reachable = self.sockets.iter().any(|socket| socket.reaches(address));
-            let foreign_loopback = loopback && ours.iter().any(|&scope| scope != Scope::Loopback);
-            if reachable && !foreign_loopback && !remotes.contains(&address) && address.port() >= 1024 {
+            let foreign = Scope::of(address.ip()) == Scope::Loopback && !only_loopback;
+            let sendable = self.sockets.iter().any(|socket| socket.reaches(address));
+            if sendable && !foreign && self.is_in_range(address) && !remotes.contains(&address) {
                 remotes.push(address);
             }
         }
         remotes
     }
 
-    /// An ICE check came whose USERNAME names us and a device we know, and whose integrity is proven.
+    /// Whether an address that somebody names may be sent to at all: no well-known port, and loopback or private only
+    /// where we have such an address ourselves.
+    pub(super) fn is_in_range(&self, address: SocketAddr) -> bool {
+        let scope = Scope::of(address.ip());
+        let ours = || self.sockets.iter().flat_map(|socket| &socket.addrs).any(|&ip| Scope::of(ip) == scope);
+        address.port() >= 1024 && scope != Scope::Unusable && (!scope.is_local() || ours())
+    }
+
+    /// An ICE check came whose USERNAME names us and a device we know, and whose integrity is proven: it is from that
+    /// device.
     ///
     /// Credentials are per attempt and per incarnation, so the check itself says whether one side has restarted or
     /// redialed, and the other follows at once.
     pub(super) fn verified_check(&mut self, device: DeviceId, via: MeetingHandle, check: Check, at: Arrival) {
+        let now = self.context.now;
         if check.ours.incarnation != self.me.incarnation {
             // Meant for our past: answer with who we are now.
             return self.knock_member(via, at.from);
         }
-        let Some(record) = self.record(via, device) else { return };
-        if check.theirs.incarnation != record.details().incarnation {
-            if check.theirs.incarnation > record.details().incarnation {
-                self.knock_member(via, at.from);
-            }
+        let Some(open) = self.meetings.get_mut(&via).and_then(|attendance| attendance.open_mut()) else {
+            return;
+        };
+        let Some(person) = open.roster.get_any(device) else { return };
+        let incarnation = person.record.details().incarnation;
+        if check.theirs.incarnation > incarnation {
+            return self.knock_member(via, at.from);
+        }
+        if check.theirs.incarnation < incarnation || person.presence == Presence::Left {
             return;
         }
-        let incarnation = record.details().incarnation;
+        open.roster.met(now, device);
         if !self.admit(device, incarnation) {
             return;
         }
-        let replaces = match self.links.dial(device) {
-            // A number that was used up cannot be taken again: the other end may be in the middle of it.
-            None => self.links.peers.get(&device).is_some_and(|peer| Some(check.ours.n) > peer.highest),
-            Some(dial) => {
-                let theirs = (check.ours.n, std::cmp::Reverse(self.meeting_id(via)));
-                theirs > (dial.number, std::cmp::Reverse(self.meeting_id(dial.via)))
-            }
+        let Some(peer) = self.links.peers.get_mut(&device).filter(|peer| peer.shunned_until <= now) else {
+            return;
         };
-        if replaces {
+        let (highest, number) = (peer.highest, check.ours.n);
+        let Some(dial) = peer.dial() else {
+            peer.proven = Some(at.from);
+            if highest.is_none_or(|highest| number > highest) {
+                self.dial(device, Some(via), number);
+            } else {
+                // That number is used up: the other end may be in the middle of it. It follows ours.
+                self.want(device, Urgency::Now);
+            }
+            return;
+        };
+        let (current, current_via) = (dial.number, dial.via);
+        let rank = |number, via| (number, Reverse(self.meeting_id(via)));
+        if rank(number, via) > rank(current, current_via) {
             self.drop_link(device, DisconnectReason::Closed);
             if let Some(peer) = self.links.peers.get_mut(&device) {
                 peer.proven = Some(at.from);
             }
-            self.dial(device, Some(via), check.ours.n);
+            self.dial(device, Some(via), number);
+        } else {
+            // The other end is behind, and follows ours; but it is there now.
+            self.look_at(device, at.from);
         }
     }
 
-    /// Something authentic came from a device, outside any link: its link should know.
-    pub(super) fn sign_of_life(&mut self, device: DeviceId, from: SocketAddr) {
-        let now = self.context.now;
+    /// A device may be at an address: its link looks there at once.
+    pub(super) fn look_at(&mut self, device: DeviceId, address: SocketAddr) {
+        let Some(dial) = self.links.dial_mut(device).filter(|dial| !dial.secured) else { return };
+        dial.link.rekick(&mut self.context.cx(), address);
+        self.links.claim(device, address);
+        self.touched.insert(device);
+    }
+
+    /// Something authentic came from a device over the dial under way.
+    pub(super) fn answered(&mut self, device: DeviceId, from: SocketAddr) {
+        let (now, timeout) = (self.context.now, self.connect_timeout);
+        self.links.prove(device, from);
         let Some(peer) = self.links.peers.get_mut(&device) else { return };
         peer.heard = Some(now);
-        peer.proven = Some(from);
-        let mut claimed = false;
-        if let Some(dial) = peer.dial_mut()
-            && !dial.secured
-        {
-            dial.link.rekick(&mut self.context.cx(), from);
-            claimed = true;
+        if let Some(dial) = peer.dial_mut().filter(|dial| !dial.answered) {
+            dial.answered = true;
+            if !dial.secured {
+                let end = dial.since + timeout;
+                dial.deadline = Some(end);
+                dial.slot = Some(end);
+            }
         }
-        if claimed {
-            self.links.claim(device, from);
-            self.touched.insert(device);
+    }
+
+    /// A path to a device is found: DTLS comes next.
+    pub(super) fn path_found(&mut self, device: DeviceId, remote: SocketAddr) {
+        self.answered(device, remote);
+        let Some(peer) = self.links.peers.get_mut(&device) else { return };
+        peer.reached = peer.reached.max(Stage::Dtls);
+        peer.proven = Some(remote);
+        if let Some((_, record)) = self.newest_record(device) {
+            let name = record.details().name.clone();
+            self.tell_shared(device, Progress::Securing { name });
         }
+    }
+
+    /// The path to a device is secure: HELLO comes next.
+    pub(super) fn link_secured(&mut self, device: DeviceId) {
+        let deadline = self.context.now + HELLO_TIMEOUT;
+        let Some(peer) = self.links.peers.get_mut(&device) else { return };
+        peer.reached = Stage::Hello;
+        let Some(dial) = peer.dial_mut() else { return };
+        dial.secured = true;
+        dial.slot = None;
+        dial.deadline = Some(deadline);
+        self.slots_freed = true;
+        if let Some((_, record)) = self.newest_record(device) {
+            let name = record.details().name.clone();
+            self.tell_shared(device, Progress::Greeting { name });
+        }
+        self.greet(device);
     }
 
     /// The link died below us.
     pub(super) fn link_closed(&mut self, device: DeviceId, reason: CloseReason) {
+        let now = self.context.now;
+        let was_good =
+            self.links.dial(device).and_then(|dial| dial.greeted_at).is_some_and(|at| now - at >= GOOD_LINK);
         let reason = match reason {
             CloseReason::Silent => DisconnectReason::Silent,
-            _ => DisconnectReason::Closed,
+            CloseReason::Misbehaved => DisconnectReason::Misbehaved,
+            CloseReason::Remote | CloseReason::Impostor | CloseReason::Handshake | CloseReason::Failed => {
+                DisconnectReason::Closed
+            }
         };
-        let lost = self.links.dial(device).is_some_and(Dial::is_greeted);
         self.drop_link(device, reason);
-        if lost {
-            // The first attempt to get it back costs nobody anything, so it does not wait.
-            self.want(device);
+        if was_good {
+            self.want(device, Urgency::Now);
         } else {
             self.attempt_failed(device);
         }
     }
 
-    /// A step of an attempt took too long.
-    pub(super) fn dial_timed_out(&mut self, device: DeviceId) {
-        self.drop_link(device, DisconnectReason::Silent);
-        self.attempt_failed(device);
+    /// The other end broke a rule that no version of ours breaks.
+    pub(super) fn misbehaved(&mut self, device: DeviceId) {
+        let now = self.context.now;
+        self.drop_link(device, DisconnectReason::Misbehaved);
+        if let Some(peer) = self.links.peers.get_mut(&device) {
+            peer.shunned_until = now + SHUN * 2_u32.pow(peer.offences.min(SHUN_DOUBLINGS));
+            peer.offences += 1;
+            peer.state = PeerState::Retry(peer.shunned_until);
+        }
     }
 
-    /// Plans the next attempt, or gives up until there is a sign of life.
+    /// Plans the next attempt. When all are spent the user is told, and it is looked for ever more rarely.
     fn attempt_failed(&mut self, device: DeviceId) {
         let now = self.context.now;
+        self.slots_freed = true;
+        let newest =
+            self.newest_record(device).map(|(meeting, record)| (meeting, record.details().name.clone()));
+        let Some((meeting, name)) = newest else { return self.links.let_go(device) };
+        let met =
+            self.meetings.get(&meeting).and_then(|a| a.open()?.roster.get(device)).is_some_and(|p| p.met);
         let Some(peer) = self.links.peers.get_mut(&device) else { return };
         let attempt = peer.failures;
         peer.failures += 1;
-        match self.reconnect.delay(attempt) {
-            Some(delay) => peer.state = PeerState::Retry(now + delay),
-            None => {
-                peer.state = PeerState::Away;
-                peer.failures = 0;
-                let stage = std::mem::replace(&mut peer.reached, Stage::Checks);
-                if let Some((meeting, record)) = self.newest_record(device) {
-                    let name = record.details().name.clone();
-                    self.context.trouble(Some(meeting), Trouble::NoPath { name, stage });
-                }
-            }
+        // Who never proved to exist gets a second chance and no third.
+        if let Some(delay) = self.reconnect.delay(attempt).filter(|_| met || attempt == 0) {
+            peer.state = PeerState::Retry(now + delay);
+            return;
         }
-        self.dial_queued();
+        let wait = SEARCH * 2_u32.pow(peer.searches.min(SEARCH_DOUBLINGS));
+        peer.state = PeerState::Retry(now + wait + self.context.rng.between(Duration::ZERO, wait / 2));
+        peer.searches += 1;
+        if peer.searches == 1 {
+            let stage = std::mem::replace(&mut peer.reached, Stage::Checks);
+            self.context.trouble(Some(meeting), Trouble::NoPath { name, stage });
+        }
     }
 
     /// Takes a link away and tells the meetings that had it.
     pub(super) fn drop_link(&mut self, device: DeviceId, reason: DisconnectReason) {
         let Some(mut dial) = self.links.uninstall(device) else { return };
+        self.slots_freed = true;
         dial.link.close(&mut self.context.cx());
-        for &meeting in &dial.greeted {
+        for &meeting in dial.greeted.keys() {
             self.part(device, meeting, reason);
         }
     }
@@ -245,14 +343,19 @@ impl Node {
         self.context.event(Event::Disconnected { meeting, member, device, reason });
     }
 
-    /// Starts links that waited for their turn.
+    /// Starts links that waited for their turn, to those who exist for certain first.
     pub(super) fn dial_queued(&mut self) {
+        self.slots_freed = false;
         let free = limits::FORMING.saturating_sub(self.links.forming());
-        let queued =
-            |(&device, peer): (&DeviceId, &Peer)| matches!(peer.state, PeerState::Queued).then_some(device);
-        let devices: Vec<_> = self.links.peers.iter().filter_map(queued).take(free).collect();
-        for device in devices {
-            self.want(device);
+        let mut queued: Vec<(bool, DeviceId)> = Vec::new();
+        for (&device, peer) in &self.links.peers {
+            if matches!(peer.state, PeerState::Queued) {
+                queued.push((peer.heard.is_none(), device));
+            }
+        }
+        queued.sort_unstable();
+        for (_, device) in queued.into_iter().take(free) {
+            self.want(device, Urgency::InTurn);
         }
     }
 
@@ -263,48 +366,30 @@ impl Node {
         let mut again = Vec::new();
         for (&device, peer) in &mut self.links.peers {
             match &mut peer.state {
-                PeerState::Dialed(dial) if dial.deadline.is_some_and(|at| at <= now) => late.push(device),
-                PeerState::Dialed(dial) if dial.link.next_wake().is_some_and(|wake| wake.at <= now) => {
-                    dial.link.on_wake(&mut self.context.cx());
-                    self.touched.insert(device);
+                PeerState::Dialed(dial) => {
+                    if dial.deadline.is_some_and(|at| at <= now) {
+                        late.push(device);
+                        continue;
+                    }
+                    if dial.slot.is_some_and(|at| at <= now) {
+                        dial.slot = None;
+                        self.slots_freed = true;
+                    }
+                    if dial.link.next_wake().is_some_and(|wake| wake.at <= now) {
+                        dial.link.on_wake(&mut self.context.cx());
+                        self.touched.insert(device);
+                    }
                 }
                 PeerState::Retry(at) if *at <= now => again.push(device),
-                _ => {}
+                PeerState::Retry(_) | PeerState::Queued | PeerState::Away => {}
             }
         }
         for device in late {
-            self.dial_timed_out(device);
+            self.drop_link(device, DisconnectReason::Silent);
+            self.attempt_failed(device);
         }
         for device in again {
-            self.want(device);
-        }
-    }
-
-    /// The path to a device is secure: HELLO comes next.
-    pub(super) fn link_secured(&mut self, device: DeviceId) {
-        let deadline = self.context.now + HELLO_TIMEOUT;
-        let Some(peer) = self.links.peers.get_mut(&device) else { return };
-        peer.reached = Stage::Hello;
-        let Some(dial) = peer.dial_mut() else { return };
-        dial.secured = true;
-        dial.deadline = Some(deadline);
-        if let Some((_, record)) = self.newest_record(device) {
-            let name = record.details().name.clone();
-            self.tell_shared(device, Progress::Greeting { name });
-        }
-        self.greet(device);
-        self.dial_queued();
-    }
-
-    /// A path to a device is found: DTLS comes next.
-    pub(super) fn path_found(&mut self, device: DeviceId, remote: SocketAddr) {
-        self.links.prove(device, remote);
-        let Some(peer) = self.links.peers.get_mut(&device) else { return };
-        peer.reached = peer.reached.max(Stage::Dtls);
-        peer.proven = Some(remote);
-        if let Some((_, record)) = self.newest_record(device) {
-            let name = record.details().name.clone();
-            self.tell_shared(device, Progress::Securing { name });
+            self.want(device, Urgency::InTurn);
         }
     }
 
@@ -326,24 +411,4 @@ impl Node {
 pub(super) struct Check {
     pub(super) ours: Ufrag,
     pub(super) theirs: Ufrag,
-}
-
-/// Both ends' ICE credentials for one dial.
-struct Credentials {
-    ufrag: Ufrag,
-    local: IceCredentials,
-    remote: IceCredentials,
-}
-
-impl Credentials {
-    fn new(keys: &Keys, me: End, them: End, number: u16) -> Self {
-        let ours = keys.ufrag(me.device, me.incarnation, them.device, number);
-        let theirs = keys.ufrag(them.device, them.incarnation, me.device, number);
-        Self {
-            ufrag: ours,
-            // A check names its receiver first and is keyed with the receiver's password.
-            local: IceCredentials { ufrag: ours.to_string(), pwd: keys.check_password(&ours, &theirs) },
-            remote: IceCredentials { ufrag: theirs.to_string(), pwd: keys.check_password(&theirs, &ours) },
-        }
-    }
 }

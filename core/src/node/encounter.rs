@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::Node;
 use super::api::{MeetingHandle, Progress};
+use super::dial::Urgency;
 use super::links::Arrival;
 use crate::base::{DeviceId, MeetingId};
 use crate::limits;
@@ -17,12 +18,23 @@ use crate::wire::stun::{Message, TransactionId};
 /// How we came to hold a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Introduction {
-    /// Its device knocked, or answered our knock, from there.
+    /// It came with a knock from there. Whoever sent that once heard a knock of the device's, and may not be it.
     Knock(SocketAddr),
+    /// It came with the answer to a knock of ours: the device is there.
+    Answer(SocketAddr),
     /// Its device showed it in its HELLO.
     Hello,
     /// A member passed it on.
     Member(DeviceId),
+}
+
+/// A device that may send us ICE checks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Acquaintance {
+    pub(super) meeting: MeetingHandle,
+    pub(super) device: DeviceId,
+    /// What only the two devices know.
+    pub(super) pair: [u8; 32],
 }
 
 impl Node {
@@ -52,11 +64,12 @@ impl Node {
             return;
         };
         if record.device() == self.me.device {
-            // Our own knock, because the DHT named us or a router sent it back: never a member.
-            if self.own_addresses.len() < limits::OWN_ADDRESSES {
-                self.own_addresses.insert(at.from);
+            // Our own knock, because the DHT named us or a router sent it back: where it went is where we are.
+            if let Some(own) = open.rendezvous.met_ourselves(knock.id)
+                && self.own_addresses.len() < limits::OWN_ADDRESSES
+            {
+                self.own_addresses.insert(own);
             }
-            open.rendezvous.answered(at.from);
             return;
         }
         let Some(epoch) = open.epochs.iter().find(|epoch| epoch.epoch == knock.epoch) else { return };
@@ -64,7 +77,6 @@ impl Node {
         let answer = knock::answer(epoch, knock.id, at.from, &open.own.seal(&open.keys, cx.rng));
         open.replays.insert(at.from, knock.id, answer.clone());
         cx.transmit(at.socket, at.local, at.from, answer);
-        open.rendezvous.answered(at.from);
         self.meet(handle, record, Introduction::Knock(at.from));
     }
 
@@ -86,7 +98,7 @@ impl Node {
         };
         open.rendezvous.answered(at.from);
         if record.device() != self.me.device {
-            self.meet(handle, record, Introduction::Knock(at.from));
+            self.meet(handle, record, Introduction::Answer(at.from));
         }
         true
     }
@@ -102,42 +114,44 @@ impl Node {
             return;
         };
         let mut change = open.roster.insert(now, record.clone());
-        let in_person = !matches!(how, Introduction::Member(_));
-        if in_person && open.roster.revive(now, device) && change == Change::Known {
+        let in_person = matches!(how, Introduction::Answer(_) | Introduction::Hello);
+        if in_person && open.roster.met(now, device) && change == Change::Known {
             change = Change::Updated;
         }
-        match change {
-            Change::Full => return,
-            Change::New => {
-                open.log.learn(&mut self.context.cx(), device);
-                self.tags.insert(open.keys.pair_tag(self.me.device, device), (handle, device));
-                // The roster may have forgotten somebody to take this one in.
-                let roster = &open.roster;
-                self.tags
-                    .retain(|_, (meeting, known)| *meeting != handle || roster.get_any(*known).is_some());
-            }
-            // Back after having been given up, perhaps.
-            Change::Restarted | Change::Updated => open.log.learn(&mut self.context.cx(), device),
-            Change::Known => {}
-        }
-        if open.roster.get(device).is_none() {
+        if change == Change::Full {
             return;
         }
         if change.is_news() {
+            open.log.learn(&mut self.context.cx(), device);
+            self.acquaint(handle, device);
             let told_by = match how {
                 Introduction::Member(by) => Some(by),
                 _ => None,
             };
             self.spread(handle, &record, told_by);
         }
+        // Old news say nothing about now, and who has left is left alone.
+        let current = self.record(handle, device).is_some_and(|newest| !newest.is_newer_than(&record));
+        if !current {
+            return;
+        }
         match how {
-            // An old knock, or one passed on late, says nothing about now.
-            Introduction::Knock(from) if self.is_current(handle, &record) => {
-                self.want_at(device, from);
+            Introduction::Answer(from) => {
+                self.want(device, Urgency::Now);
+                if let Some(peer) = self.links.peers.get_mut(&device) {
+                    peer.heard = Some(now);
+                    peer.proven = Some(from);
+                }
+                self.look_at(device, from);
             }
-            Introduction::Knock(_) | Introduction::Hello => {}
-            Introduction::Member(_) if change.is_news() => self.want(device),
-            Introduction::Member(_) => {}
+            // A record that is news was hardly overheard: losing no time is worth a few checks to where it came from.
+            Introduction::Knock(from) if change.is_news() => {
+                self.want(device, Urgency::Now);
+                self.look_at(device, from);
+            }
+            Introduction::Knock(from) if self.links.dial(device).is_none() => self.knock_member(handle, from),
+            Introduction::Member(_) if change.is_news() => self.want(device, Urgency::InTurn),
+            Introduction::Knock(_) | Introduction::Hello | Introduction::Member(_) => {}
         }
         if change.is_news() {
             self.add_candidates(device, &record);
@@ -145,19 +159,17 @@ impl Node {
         self.greet(device);
     }
 
-    /// Whether a record is of the newest run known of its device.
-    fn is_current(&self, handle: MeetingHandle, record: &Record) -> bool {
-        self.record(handle, record.device())
-            .is_some_and(|newest| newest.details().incarnation == record.details().incarnation)
-    }
-
-    /// A device proved to be at an address: a link starts there, or looks there at once.
-    fn want_at(&mut self, device: DeviceId, from: SocketAddr) {
-        if let Some(peer) = self.links.peers.get_mut(&device) {
-            peer.proven = Some(from);
+    /// Makes sure that a device's ICE checks will be recognised.
+    pub(super) fn acquaint(&mut self, handle: MeetingHandle, device: DeviceId) {
+        let Some(open) = self.meetings.get(&handle).and_then(|attendance| attendance.open()) else { return };
+        let tag = open.keys.pair_tag(self.me.device, device);
+        if self.tags.contains_key(&tag) {
+            return;
         }
-        self.want(device);
-        self.sign_of_life(device, from);
+        let Some(pair) = self.me.signer().agree(device.as_bytes()) else { return };
+        // The roster may have forgotten somebody to take this one in.
+        self.tags.retain(|_, known| known.meeting != handle || open.roster.get_any(known.device).is_some());
+        self.tags.insert(tag, Acquaintance { meeting: handle, device, pair });
     }
 
     /// Tells a link that is being formed of addresses that its record has come to hold.
@@ -176,7 +188,7 @@ impl Node {
     /// Addresses that may be members', as somebody says.
     pub(super) fn rumour(&mut self, handle: MeetingHandle, source: Source, addresses: &[SocketAddr]) {
         let unknown: Vec<SocketAddr> =
-            addresses.iter().copied().filter(|&address| !self.is_known(handle, address)).collect();
+            addresses.iter().copied().filter(|&a| self.is_in_range(a) && !self.is_known(handle, a)).collect();
         let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) else {
             return;
         };
@@ -276,19 +288,8 @@ impl Node {
         Some(self.meetings.get(&handle)?.open()?.keys.id())
     }
 
-    /// Notes that a device was heard.
-    pub(super) fn heard_in(&mut self, handle: MeetingHandle, device: DeviceId) {
-        let now = self.context.now;
-        if let Some(peer) = self.links.peers.get_mut(&device) {
-            peer.heard = Some(now);
-        }
-        if let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) {
-            open.roster.heard(now, device);
-        }
-    }
-
     /// Forgets by which tags the devices of a meeting were known.
     pub(super) fn forget_tags(&mut self, handle: MeetingHandle) {
-        self.tags.retain(|_, (meeting, _)| *meeting != handle);
+        self.tags.retain(|_, known| known.meeting != handle);
     }
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::api::{MeetingHandle, Stage};
 use crate::base::{DeviceId, Incarnation, SocketId, Time, Wake};
+use crate::limits;
 use crate::meeting::Ufrag;
 use crate::peer::Link;
 
@@ -28,9 +29,15 @@ pub(super) struct Peer {
     pub(super) state: PeerState,
     /// Attempts that failed since there was a link.
     pub(super) failures: usize,
+    /// How often it was given up and looked for again, since there was a link.
+    pub(super) searches: u32,
+    /// How often it broke a rule.
+    pub(super) offences: u32,
+    /// Nothing is had to do with it until then.
+    pub(super) shunned_until: Time,
     /// The furthest step that an attempt reached since there was a link.
     pub(super) reached: Stage,
-    /// An address that a round trip has proved, and the socket it was proved through.
+    /// An address that a round trip has proved.
     pub(super) proven: Option<SocketAddr>,
     pub(super) heard: Option<Time>,
 }
@@ -55,22 +62,42 @@ pub(super) struct Dial {
     pub(super) number: u16,
     /// The meeting whose `ice` key the credentials come from.
     pub(super) via: MeetingHandle,
-    pub(super) ufrag: Ufrag,
+    pub(super) ends: Ends,
+    pub(super) since: Time,
     /// What the step under way must be done by; `None` once greeted.
     pub(super) deadline: Option<Time>,
-    /// The certificate that DTLS accepts, by its fingerprint.
-    pub(super) fingerprint: [u8; 32],
+    /// Until when it counts among the links being formed.
+    pub(super) slot: Option<Time>,
+    /// Whether anything authentic has come from the other end.
+    pub(super) answered: bool,
     pub(super) secured: bool,
+    /// When the first HELLO was verified.
+    pub(super) greeted_at: Option<Time>,
     /// The other end's numbers for the meetings its HELLOs named.
     pub(super) numbers: BTreeMap<u16, MeetingHandle>,
-    /// Meetings in which we sent our HELLO.
-    pub(super) greeting: BTreeSet<MeetingHandle>,
-    /// Meetings in which the other end's HELLO has been verified.
-    pub(super) greeted: BTreeSet<MeetingHandle>,
+    /// Numbers that meant a meeting one of us has left.
+    pub(super) retired: BTreeSet<u16>,
+    /// Meetings in which we sent our HELLO, and the serial of the other end's record that we knew then.
+    pub(super) greeting: BTreeMap<MeetingHandle, u32>,
+    /// Meetings in which the other end's HELLO has been verified, and the serial of the record in it.
+    pub(super) greeted: BTreeMap<MeetingHandle, u32>,
+    /// Devices that the other end was the first to tell of.
+    pub(super) introduced: usize,
     /// Log frames that overtook their HELLO.
     pub(super) early: Vec<Vec<u8>>,
     /// Where this link sends to or was heard from; at most [`MAX_ADDRESSES`].
     addresses: BTreeSet<SocketAddr>,
+}
+
+/// Both ends of a dial as its checks and its handshake name them.
+#[derive(Clone, Debug)]
+pub(super) struct Ends {
+    pub(super) ours: Ufrag,
+    pub(super) theirs: Ufrag,
+    /// The password of checks that come to us.
+    pub(super) password: String,
+    /// The certificate that DTLS accepts, by its fingerprint.
+    pub(super) fingerprint: [u8; 32],
 }
 
 /// Addresses under which one link is found. A member that roams further is found by its ufrag first.
@@ -92,6 +119,9 @@ impl Peer {
             highest: None,
             state: PeerState::Away,
             failures: 0,
+            searches: 0,
+            offences: 0,
+            shunned_until: Time::ZERO,
             reached: Stage::Checks,
             proven: None,
             heard: None,
@@ -112,9 +142,20 @@ impl Peer {
         }
     }
 
-    /// Whether nothing is planned: only a sign of life changes that.
+    /// Whether it has been given up: only a sign of life, or a search now and then, changes that.
     pub(super) fn is_away(&self) -> bool {
-        matches!(self.state, PeerState::Away)
+        match self.state {
+            PeerState::Away => true,
+            PeerState::Retry(_) | PeerState::Queued => self.searches > 0,
+            PeerState::Dialed(_) => self.searches > 0 && self.dial().is_some_and(|dial| !dial.answered),
+        }
+    }
+
+    /// All is as if it had just been heard of: the network has changed, or it is connected.
+    pub(super) fn start_over(&mut self) {
+        self.failures = 0;
+        self.searches = 0;
+        self.reached = Stage::Checks;
     }
 
     fn next_wake(&self) -> Option<Wake> {
@@ -122,7 +163,9 @@ impl Peer {
             PeerState::Away | PeerState::Queued => None,
             PeerState::Retry(at) => Some(Wake::new(*at, "link.retry")),
             PeerState::Dialed(dial) => {
-                Wake::earliest(dial.link.next_wake(), dial.deadline.map(|at| Wake::new(at, "link.deadline")))
+                let deadline = dial.deadline.map(|at| Wake::new(at, "link.deadline"));
+                let slot = dial.slot.map(|at| Wake::new(at, "link.slot"));
+                Wake::earliest(dial.link.next_wake(), Wake::earliest(deadline, slot))
             }
         }
     }
@@ -133,27 +176,48 @@ impl Dial {
         link: Link,
         number: u16,
         via: MeetingHandle,
-        ends: (Ufrag, [u8; 32]),
+        ends: Ends,
+        since: Time,
         deadline: Time,
+        slot: Time,
     ) -> Self {
         Self {
             link,
             number,
             via,
-            ufrag: ends.0,
-            fingerprint: ends.1,
+            ends,
+            since,
             deadline: Some(deadline),
+            slot: Some(slot),
+            answered: false,
             secured: false,
+            greeted_at: None,
             numbers: BTreeMap::new(),
-            greeting: BTreeSet::new(),
-            greeted: BTreeSet::new(),
+            retired: BTreeSet::new(),
+            greeting: BTreeMap::new(),
+            greeted: BTreeMap::new(),
+            introduced: 0,
             early: Vec::new(),
             addresses: BTreeSet::new(),
         }
     }
 
-    pub(super) fn is_greeted(&self) -> bool {
-        !self.greeted.is_empty()
+    /// Whether the meeting has come up on this link, from either end.
+    pub(super) fn is_about(&self, meeting: MeetingHandle) -> bool {
+        self.greeting.contains_key(&meeting) || self.greeted.contains_key(&meeting)
+    }
+
+    /// Takes a meeting off the link; whether it was the last.
+    pub(super) fn retire(&mut self, meeting: MeetingHandle) -> bool {
+        self.greeting.remove(&meeting);
+        self.greeted.remove(&meeting);
+        let retired = self.numbers.iter().filter(|(_, of)| **of == meeting).map(|(&number, _)| number);
+        self.retired.extend(retired);
+        self.numbers.retain(|_, of| *of != meeting);
+        while self.retired.len() > limits::MEETINGS {
+            self.retired.pop_first();
+        }
+        self.greeting.is_empty() && self.greeted.is_empty()
     }
 }
 
@@ -168,7 +232,21 @@ impl Links {
 
     /// How many links are being formed.
     pub(super) fn forming(&self) -> usize {
-        self.peers.values().filter_map(Peer::dial).filter(|dial| !dial.secured).count()
+        self.peers.values().filter_map(Peer::dial).filter(|dial| dial.slot.is_some()).count()
+    }
+
+    /// Plans nothing more for a device that has no link.
+    pub(super) fn let_go(&mut self, device: DeviceId) {
+        if let Some(peer) = self.peers.get_mut(&device).filter(|peer| peer.dial().is_none()) {
+            peer.state = PeerState::Away;
+        }
+    }
+
+    /// Makes room by forgetting a device without a link, one that never showed itself if there is such.
+    pub(super) fn evict(&mut self) -> bool {
+        let idle = self.peers.iter().filter(|(_, peer)| peer.dial().is_none());
+        let least = idle.min_by_key(|(_, peer)| peer.heard).map(|(&device, _)| device);
+        least.is_some_and(|device| self.peers.remove(&device).is_some())
     }
 
     /// The link whose local ufrag this is.
@@ -192,7 +270,7 @@ impl Links {
     pub(super) fn install(&mut self, device: DeviceId, dial: Dial, remotes: &[SocketAddr]) {
         self.uninstall(device);
         let Some(peer) = self.peers.get_mut(&device) else { return };
-        self.by_ufrag.insert(dial.ufrag, device);
+        self.by_ufrag.insert(dial.ends.ours, device);
         peer.highest = peer.highest.max(Some(dial.number));
         peer.state = PeerState::Dialed(Box::new(dial));
         for &remote in remotes {
@@ -209,7 +287,7 @@ impl Links {
         let PeerState::Dialed(dial) = std::mem::replace(&mut peer.state, PeerState::Away) else {
             return None;
         };
-        self.by_ufrag.remove(&dial.ufrag);
+        self.by_ufrag.remove(&dial.ends.ours);
         for address in &dial.addresses {
             if let Some(addressees) = self.by_address.get_mut(address) {
                 addressees.claimants.remove(&device);

@@ -7,7 +7,8 @@
 //! | `command` | what the application asks for |
 //! | `encounter` | knocks and records: who is there |
 //! | `dial`, `links` | forming, replacing, losing links |
-//! | `converse` | HELLO, membership, messages |
+//! | `membership` | HELLO, who is there and who was |
+//! | `converse` | frames and messages |
 //! | `attendance` | what there is of one meeting |
 
 mod api;
@@ -21,6 +22,7 @@ mod encounter;
 mod hosts;
 mod links;
 mod me;
+mod membership;
 mod network;
 #[cfg(test)]
 mod tests;
@@ -36,12 +38,14 @@ pub use api::{
 };
 pub use dispatch::Counters;
 
-use crate::base::{Backoff, DeviceId, MemberId, SocketInfo, Time, UnixTime, Wake};
+use crate::base::{Backoff, DeviceId, MeetingId, MemberId, SocketInfo, Time, UnixTime, Wake};
 use crate::dht::Dht;
+use crate::log::Log;
 use crate::meeting::{Candidate, PairTag};
 use crate::stun;
 use attendance::{Attendance, Phase};
 use context::Context;
+use encounter::Acquaintance;
 use hosts::Hosts;
 use links::{Arrival, Links};
 use me::Me;
@@ -76,11 +80,15 @@ pub struct Node {
     links: Links,
     meetings: BTreeMap<MeetingHandle, Attendance>,
     /// By which tag in an ICE USERNAME a device means us, and by which meeting's key.
-    tags: BTreeMap<PairTag, (MeetingHandle, DeviceId)>,
+    tags: BTreeMap<PairTag, Acquaintance>,
+    /// Logs of meetings that were left, in case we come back: our messages' numbers must go on.
+    parted: BTreeMap<MeetingId, Log>,
     /// Links that were moved and not drained since.
     touched: BTreeSet<DeviceId>,
     /// Meetings whose log was moved and not drained since.
     stirred: BTreeSet<MeetingHandle>,
+    /// Whether a link that waits for its turn may have it.
+    slots_freed: bool,
     records_signed: Time,
     /// The candidates our records name.
     signed_candidates: Vec<Candidate>,
@@ -108,7 +116,9 @@ impl Node {
             links: Links::default(),
             meetings: BTreeMap::new(),
             tags: BTreeMap::new(),
+            parted: BTreeMap::new(),
             touched: BTreeSet::new(),
+            slots_freed: false,
             stirred: BTreeSet::new(),
             records_signed: now,
             signed_candidates: Vec::new(),
@@ -225,7 +235,10 @@ impl Node {
         for handle in handles {
             self.act(handle);
         }
-        while !self.touched.is_empty() || !self.stirred.is_empty() {
+        while !self.touched.is_empty() || !self.stirred.is_empty() || self.slots_freed {
+            if self.slots_freed {
+                self.dial_queued();
+            }
             while let Some(device) = self.touched.pop_first() {
                 self.drain_link(device);
             }

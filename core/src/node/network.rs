@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Node;
 use super::api::{AddressSource, DisconnectReason, Event, MeetingHandle, Network, Progress, Stage, Trouble};
+use super::dial::Urgency;
 use super::hosts::Purpose;
 use crate::base::{DeviceId, Scope, SocketInfo, Time};
 use crate::dht;
@@ -58,7 +59,11 @@ impl Node {
             self.context.trouble(None, Trouble::NoSocket);
         }
         let first = self.sockets.is_empty();
+        for gone in self.sockets.iter().filter(|old| sockets.iter().all(|new| new.id != old.id)) {
+            self.stun.forget_socket(self.context.now, gone.id);
+        }
         self.sockets = sockets;
+        self.own_addresses.clear();
         self.dht.set_sockets(&mut self.context.cx(), &self.sockets);
         self.addresses = Addresses::default();
         if first {
@@ -76,16 +81,13 @@ impl Node {
         let servers = self.hosts.seek(&mut self.context, Purpose::Stun);
         self.probe(&servers);
         self.refresh_records();
-        let lost: Vec<DeviceId> = self
-            .links
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.dial().is_some())
-            .map(|(&device, _)| device)
-            .collect();
-        for device in lost {
+        let known: Vec<DeviceId> = self.links.peers.keys().copied().collect();
+        for device in known {
             self.drop_link(device, DisconnectReason::Silent);
-            self.want(device);
+            if let Some(peer) = self.links.peers.get_mut(&device) {
+                peer.start_over();
+            }
+            self.want(device, Urgency::InTurn);
         }
         for attendance in self.meetings.values_mut() {
             if let Some(open) = attendance.open_mut() {

@@ -27,11 +27,19 @@ struct World {
     /// By arrival and order of sending.
     wire: BTreeMap<(Time, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
     sent: u64,
+    /// Pairs between which nothing gets through.
+    blocked: Vec<(SocketAddr, SocketAddr)>,
 }
 
 impl World {
     fn new() -> Self {
-        Self { now: Time::from_millis(1), hosts: Vec::new(), wire: BTreeMap::new(), sent: 0 }
+        Self {
+            now: Time::from_millis(1),
+            hosts: Vec::new(),
+            wire: BTreeMap::new(),
+            sent: 0,
+            blocked: Vec::new(),
+        }
     }
 
     /// Adds a host with identity `id` at 10.0.0.`ip`, in its run `run`, that joins `code`.
@@ -88,9 +96,13 @@ impl World {
     }
 
     fn tell(&mut self, index: usize, addresses: &[SocketAddr]) {
+        self.tell_of(index, MEETING, addresses);
+    }
+
+    fn tell_of(&mut self, index: usize, meeting: MeetingHandle, addresses: &[SocketAddr]) {
         let node = &mut self.hosts[index].node;
         node.context.now = self.now;
-        node.rumour(MEETING, Source::Dht([10, 0, 0, 99].into()), addresses);
+        node.rumour(meeting, Source::Dht([10, 0, 0, 99].into()), addresses);
         node.settle();
         self.drain(index);
     }
@@ -98,6 +110,17 @@ impl World {
     fn say(&mut self, index: usize, text: &str) {
         let command = Command::Say { meeting: MEETING, tag: Tag(0), text: text.into() };
         self.hosts[index].node.handle(self.now, Input::Command(command));
+        self.drain(index);
+    }
+
+    fn join(&mut self, index: usize, meeting: MeetingHandle, code: &str) {
+        let code = Code::new(code).unwrap();
+        self.hosts[index].node.handle(self.now, Input::Command(Command::Join { meeting, code }));
+        self.drain(index);
+    }
+
+    fn leave(&mut self, index: usize, meeting: MeetingHandle) {
+        self.hosts[index].node.handle(self.now, Input::Command(Command::Leave { meeting }));
         self.drain(index);
     }
 
@@ -110,6 +133,9 @@ impl World {
             self.now = next;
             if packet == Some(next) {
                 let (_, (from, to, bytes)) = self.wire.pop_first().unwrap();
+                if self.blocked.contains(&(from, to)) || self.blocked.contains(&(to, from)) {
+                    continue;
+                }
                 if let Some(index) = self.hosts.iter().position(|host| host.alive && host.at == to) {
                     let (socket, local) = (SocketId(0), Some(to.ip()));
                     self.hosts[index]
@@ -249,8 +275,7 @@ fn leaving_is_told_and_done() {
     let at = world.hosts[b].at;
     world.tell(a, &[at]);
     world.run(Duration::from_secs(3));
-    world.hosts[a].node.handle(world.now, Input::Command(Command::Leave { meeting: MEETING }));
-    world.drain(a);
+    world.leave(a, MEETING);
     world.run(Duration::from_secs(2));
     assert!(matches!(world.hosts[a].told.last(), Some((_, Event::Left { .. }))));
     let left = |(_, event): &(Time, Event)| {
@@ -314,8 +339,7 @@ fn what_the_departed_said_reaches_who_comes_back() {
     world.run(Duration::from_secs(1));
     world.say(b, "for a");
     world.run(Duration::from_secs(1));
-    world.hosts[b].node.handle(world.now, Input::Command(Command::Leave { meeting: MEETING }));
-    world.drain(b);
+    world.leave(b, MEETING);
     world.run(Duration::from_secs(2));
     world.hosts[b].alive = false;
     let again = world.host(1, 9, 2, "acid tulip");
@@ -323,4 +347,161 @@ fn what_the_departed_said_reaches_who_comes_back() {
     world.run(Duration::from_secs(5));
     assert_eq!(world.heard(again), ["for a"]);
     assert_eq!(world.connected(again), 1, "with c; b is not looked for");
+}
+
+/// A world in which two members are connected: the world, and both.
+fn pair() -> (World, usize, usize) {
+    let mut world = World::new();
+    let a = world.host(1, 1, 1, "acid tulip");
+    let b = world.host(2, 2, 1, "acid tulip");
+    let at = world.hosts[b].at;
+    world.tell(a, &[at]);
+    world.run(Duration::from_secs(3));
+    assert_eq!((world.connected(a), world.connected(b)), (1, 1));
+    (world, a, b)
+}
+
+#[test]
+fn who_leaves_while_looking_for_somebody_stops_looking() {
+    let (mut world, a, b) = pair();
+    world.hosts[b].alive = false;
+    world.run(Duration::from_secs(14));
+    world.leave(a, MEETING);
+    world.run(Duration::from_secs(2));
+    let sent = world.sent;
+    world.run(Duration::from_secs(120));
+    assert_eq!(world.sent, sent, "and no wake is missed, which would be a hot loop");
+}
+
+#[test]
+fn who_leaves_and_returns_goes_on_counting() {
+    let (mut world, a, b) = pair();
+    world.say(b, "one");
+    world.run(Duration::from_secs(1));
+    world.leave(b, MEETING);
+    world.run(Duration::from_secs(3));
+    world.join(b, MEETING, "acid tulip");
+    let at = world.hosts[a].at;
+    world.tell(b, &[at]);
+    world.run(Duration::from_secs(3));
+    world.say(b, "two");
+    world.say(a, "welcome back");
+    world.run(Duration::from_secs(3));
+    assert_eq!(world.heard(a), ["one", "two"]);
+    assert_eq!(world.heard(b), ["welcome back"]);
+    assert_eq!((world.connected(a), world.connected(b)), (2, 2));
+}
+
+#[test]
+fn who_was_told_of_as_departed_is_known_when_back() {
+    let (mut world, a, b) = pair();
+    let at = world.hosts[a].at;
+    world.leave(b, MEETING);
+    world.run(Duration::from_secs(2));
+    world.hosts[b].alive = false;
+    let new = world.host(5, 5, 1, "acid tulip");
+    world.tell(new, &[at]);
+    world.run(Duration::from_secs(3));
+    assert_eq!(world.hosts[new].node.members(MEETING).len(), 1);
+    let again = world.host(2, 2, 2, "acid tulip");
+    world.tell(again, &[at]);
+    world.run(Duration::from_secs(5));
+    assert_eq!((world.connected(new), world.connected(again)), (2, 2));
+}
+
+#[test]
+fn who_is_lost_to_one_is_not_lost_to_all() {
+    let mut world = World::new();
+    let [b, c, e] = [2, 3, 4].map(|id| world.host(id, id, 1, "acid tulip"));
+    let at = [b, c, e].map(|index| world.hosts[index].at);
+    world.blocked.push((at[0], at[1]));
+    world.tell(e, &at[..2]);
+    world.run(Duration::from_secs(300));
+    assert_eq!([b, c, e].map(|index| world.connected(index)), [1, 1, 2]);
+    let new = world.host(5, 5, 1, "acid tulip");
+    world.tell(new, &at[1..2]);
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.connected(new), 3);
+}
+
+#[test]
+fn a_blocked_pair_meets_when_the_block_is_gone() {
+    let mut world = World::new();
+    let [b, c, e] = [2, 3, 4].map(|id| world.host(id, id, 1, "acid tulip"));
+    let at = [b, c, e].map(|index| world.hosts[index].at);
+    world.blocked.push((at[0], at[1]));
+    world.tell(e, &at[..2]);
+    world.run(Duration::from_secs(600));
+    world.blocked.clear();
+    // The longest pause of a search.
+    world.run(Duration::from_secs(60 * 16 * 3 / 2 + 30));
+    assert_eq!([b, c, e].map(|index| world.connected(index)), [2, 2, 2]);
+}
+
+#[test]
+fn our_own_knock_sent_back_by_a_stranger_hides_nobody() {
+    let mut world = World::new();
+    let a = world.host(1, 1, 1, "acid tulip");
+    let b = world.host(2, 2, 1, "acid tulip");
+    let stranger: SocketAddr = "10.0.0.66:4000".parse().unwrap();
+    let at = [world.hosts[a].at, world.hosts[b].at];
+    world.tell(a, &[stranger]);
+    let knock = world.wire.values().find(|(_, to, _)| *to == stranger).unwrap().2.clone();
+    // As if from b.
+    world.wire.insert((world.now + DELAY, u64::MAX), (at[1], at[0], knock));
+    world.run(Duration::from_secs(5));
+    world.tell(a, &at[1..]);
+    world.run(Duration::from_secs(3));
+    assert_eq!(world.connected(a), 1);
+}
+
+#[test]
+fn a_hello_that_came_too_late_is_said_again() {
+    const SECOND: MeetingHandle = MeetingHandle(8);
+    for before_leaving in [20, 40, 60, 80, 110, 160] {
+        let (mut world, a, b) = pair();
+        let at = world.hosts[a].at;
+        world.join(a, SECOND, "other code");
+        world.join(b, SECOND, "other code");
+        world.tell_of(b, SECOND, &[at]);
+        world.run(Duration::from_millis(100 + before_leaving));
+        world.leave(b, SECOND);
+        world.run(Duration::from_millis(1_100));
+        world.join(b, SECOND, "other code");
+        world.tell_of(b, SECOND, &[at]);
+        world.run(Duration::from_secs(10));
+        for index in [a, b] {
+            let members = world.hosts[index].node.members(SECOND);
+            assert_eq!(members[0].state, MemberState::Connected, "left after {before_leaving} ms");
+        }
+    }
+}
+
+#[test]
+fn the_dead_do_not_keep_the_living_waiting() {
+    let mut world = World::new();
+    let all: Vec<usize> = (1..=12).map(|id| world.host(id, id, 1, "acid tulip")).collect();
+    let first = world.hosts[all[0]].at;
+    all[1..].iter().for_each(|&index| world.tell(index, &[first]));
+    world.run(Duration::from_secs(10));
+    all[1..].iter().for_each(|&index| world.hosts[index].alive = false);
+    let new = [21, 22].map(|id| world.host(id, id, 1, "acid tulip"));
+    new.iter().for_each(|&index| world.tell(index, &[first]));
+    world.run(Duration::from_secs(5));
+    assert_eq!(new.map(|index| world.connected(index)), [2, 2]);
+}
+
+#[test]
+fn sockets_that_come_back_find_everyone_again() {
+    let (mut world, a, b) = pair();
+    world.hosts[a].node.handle(world.now, Input::Network(Network::Sockets(Vec::new())));
+    world.drain(a);
+    world.run(Duration::from_secs(200));
+    let at = SocketAddr::from(([10, 0, 0, 77], 4_000));
+    world.hosts[a].at = at;
+    let socket = SocketInfo { id: SocketId(0), bound: at, addrs: vec![at.ip()] };
+    world.hosts[a].node.handle(world.now, Input::Network(Network::Sockets(vec![socket])));
+    world.drain(a);
+    world.run(Duration::from_secs(5));
+    assert_eq!((world.connected(a), world.connected(b)), (2, 2));
 }
