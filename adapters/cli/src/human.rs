@@ -1,10 +1,10 @@
 //! What happens, in words. What others say goes to stdout, all the rest to stderr.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 
-use folkmoot::{AddressSource, DisconnectReason, Event, Folkmoot, MemberId, Progress, Trouble};
+use folkmoot::{AddressSource, DisconnectReason, Event, Folkmoot, MemberId, Progress};
 
 use crate::json;
 use crate::pending::Pending;
@@ -18,9 +18,9 @@ pub(crate) struct Human {
     code: String,
     names: BTreeMap<MemberId, String>,
     connected: usize,
-    /// The kind of the last status shown: a number that changes in it is not worth a line.
-    status: Option<String>,
-    is_told_alone: bool,
+    /// The kinds of status shown, and about whom: a number that changes in one is not worth a line.
+    shown: BTreeSet<(String, String)>,
+    was_told_alone: bool,
     is_plain: bool,
 }
 
@@ -34,8 +34,8 @@ impl Human {
             code: code.into(),
             names: BTreeMap::new(),
             connected: 0,
-            status: None,
-            is_told_alone: false,
+            shown: BTreeSet::new(),
+            was_told_alone: false,
             is_plain,
         }
     }
@@ -66,7 +66,6 @@ impl Human {
     pub(crate) fn event(&mut self, event: &Event, pending: &Pending) -> io::Result<()> {
         match event {
             Event::Status { progress, .. } => self.progress(progress),
-            Event::Trouble { trouble: Trouble::StunSilent(_), .. } if self.connected > 0 => {}
             Event::Trouble { trouble, .. } => self.warn(trouble, trouble.hint()),
             Event::Address { public, source } => match source {
                 AddressSource::Stun(server) => {
@@ -79,14 +78,14 @@ impl Human {
             Event::Joined { .. } => self.aside("looking for the others"),
             Event::Connected { member, name, path, since_join, .. } => {
                 self.connected += 1;
-                self.status = None;
                 self.remember(*member, name);
                 let (name, path, secs) = (self.name(*member), json::path(*path), since_join.as_secs_f64());
                 eprintln!("→ {name} is here ({path}, {secs:.1} s after you joined)");
             }
             Event::Disconnected { member, reason, .. } => {
                 self.connected = self.connected.saturating_sub(1);
-                self.status = None;
+                // The way back to someone is worth telling again.
+                self.shown.retain(|(_, whom)| whom.is_empty());
                 let why = match reason {
                     DisconnectReason::Left => "has left",
                     DisconnectReason::Silent => "is out of reach: nothing is heard any more",
@@ -114,25 +113,26 @@ impl Human {
         Ok(())
     }
 
+    /// Nobody else is there.
+    pub(crate) fn alone(&mut self) {
+        let whether =
+            if std::mem::replace(&mut self.was_told_alone, true) { "alone again" } else { "alone so far" };
+        eprintln!("You are {whether}. The others join with:  moot {}", self.code);
+    }
+
     fn progress(&mut self, progress: &Progress) {
         // Each thing the node does is worth a line once, not each number in it. To whom it is done matters.
         let whom = match progress {
             Progress::Checking { name, .. } | Progress::Securing { name } | Progress::Greeting { name } => {
                 name
             }
+            // Told in words of its own.
+            Progress::Alone => return,
             _ => "",
         };
-        let kind = format!("{:?}{whom}", std::mem::discriminant(progress));
-        if self.status.replace(kind.clone()) == Some(kind) {
-            return;
-        }
-        match progress {
-            Progress::Alone if self.connected > 0 => {}
-            Progress::Alone if std::mem::replace(&mut self.is_told_alone, true) => self.aside("alone again"),
-            Progress::Alone => {
-                eprintln!("You are the only one so far. The others join with:  moot {}", self.code);
-            }
-            _ => self.aside(format_args!("{} …", text::name(&progress.to_string()))),
+        let kind = (format!("{:?}", std::mem::discriminant(progress)), whom.to_owned());
+        if self.shown.len() < MAX_NAMES && self.shown.insert(kind) {
+            self.aside(format_args!("{} …", text::name(&progress.to_string())));
         }
     }
 

@@ -100,6 +100,9 @@ fn warn_of_weak_code(ui: &Ui, code: &Code) -> io::Result<()> {
     ui.warn(Stage::Code, what, "whoever guesses it is in, and reads along; make a better one with `moot new`")
 }
 
+/// How long after the search began, or everyone else went, one is told to be alone. Someone who starts anew is back sooner.
+const ALONE: Duration = Duration::from_secs(2);
+
 /// A meeting, and everything that can happen to it.
 struct Session {
     meeting: Meeting,
@@ -109,6 +112,8 @@ struct Session {
     pending: Pending,
     outcome: Outcome,
     phase: Phase,
+    /// When to tell that nobody is there, if nobody is.
+    tell_alone: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,22 +139,35 @@ enum Happening {
     Event(Option<Event>),
     Input(Input),
     Interrupt,
+    Alone,
     Timeout,
 }
 
 impl Session {
     fn new(meeting: Meeting, ui: Ui, inputs: Receiver<Input>, interrupts: Receiver<()>) -> Self {
         let (pending, outcome) = (Pending::default(), Outcome::default());
-        Self { meeting, ui, inputs, interrupts, pending, outcome, phase: Phase::Open }
+        Self { meeting, ui, inputs, interrupts, pending, outcome, phase: Phase::Open, tell_alone: None }
     }
 
     async fn run(mut self) -> io::Result<Exit> {
         loop {
             match self.happening().await {
                 Happening::Event(Some(event)) => self.on_event(&event)?,
-                Happening::Event(None) => break,
+                Happening::Event(None) if matches!(self.phase, Phase::Leaving(_)) => break,
+                Happening::Event(None) => {
+                    self.ui.fail(
+                        Stage::Io,
+                        "the node has stopped",
+                        "that should not happen; DEBUG=1 tells more",
+                    );
+                    return Ok(Exit::Failure);
+                }
                 Happening::Input(input) => self.on_input(input).await?,
                 Happening::Interrupt => self.leave().await,
+                Happening::Alone => {
+                    self.tell_alone = None;
+                    self.ui.alone()?;
+                }
                 Happening::Timeout => match self.phase {
                     Phase::LastWords(_) => {
                         let what = "not all that was said has arrived".into();
@@ -196,13 +214,14 @@ impl Session {
             }
         };
         let timeout = async {
-            match until {
-                Some(until) => Timer::at(until).await,
-                None => pending().await,
-            };
+            at(until).await;
             Happening::Timeout
         };
-        interrupt.or(event).or(input).or(timeout).await
+        let alone = async {
+            at(self.tell_alone).await;
+            Happening::Alone
+        };
+        interrupt.or(event).or(input).or(timeout).or(alone).await
     }
 
     fn on_event(&mut self, event: &Event) -> io::Result<()> {
@@ -216,7 +235,13 @@ impl Session {
             _ => {}
         }
         self.ui.event(event, &said, &self.pending)?;
+        let is_search = matches!(event, Event::Joined { .. } | Event::Disconnected { .. });
         self.pending.follow(event);
+        if !self.pending.is_alone() {
+            self.tell_alone = None;
+        } else if is_search && matches!(self.phase, Phase::Open | Phase::Listening) {
+            self.tell_alone = Some(Instant::now() + ALONE);
+        }
         Ok(())
     }
 
@@ -256,6 +281,7 @@ impl Session {
     async fn leave(&mut self) {
         if !matches!(self.phase, Phase::Leaving(_)) {
             self.phase = Phase::Leaving(Instant::now() + GOODBYE);
+            self.tell_alone = None;
             self.meeting.start_leaving().await;
         }
     }
@@ -268,5 +294,13 @@ impl Outcome {
             Self { has_no_path: true, .. } => Exit::NoPath,
             Self { .. } => Exit::Nobody,
         }
+    }
+}
+
+/// Waits until then; forever, if there is no then.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => drop(Timer::at(moment).await),
+        None => pending().await,
     }
 }

@@ -78,6 +78,11 @@ impl Pending {
         self.awaited.retain(|_, awaited| !awaited.is_empty());
     }
 
+    /// Whether nobody is there.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.connected.is_empty()
+    }
+
     /// Whether all that was said has arrived with everyone who was there and still is.
     pub(crate) fn is_empty(&self) -> bool {
         self.unsent.is_empty() && self.awaited.is_empty()

@@ -1,7 +1,7 @@
 use std::io::{self, Write as _};
 use std::time::Instant;
 
-use folkmoot::{Event, Folkmoot, MemberView, Stage};
+use folkmoot::{Event, Folkmoot, MemberView, Progress, Stage};
 
 use crate::human::{self, Human};
 use crate::json;
@@ -49,6 +49,18 @@ impl Ui {
         match &self.face {
             Face::Human(human) => human.note(note),
             Face::Json => print(&json::status(self.ms(), Stage::Io, note))?,
+        }
+        Ok(())
+    }
+
+    /// Nobody else is there.
+    pub(crate) fn alone(&mut self) -> io::Result<()> {
+        match &mut self.face {
+            Face::Human(human) => human.alone(),
+            Face::Json => {
+                let progress = Progress::Alone;
+                print(&json::status(self.ms(), progress.stage(), progress.to_string()))?;
+            }
         }
         Ok(())
     }

@@ -1,51 +1,44 @@
-//! One node in two meetings at once: it greets whoever comes, in each, and ends when it was greeted in both.
+//! One node in two meetings: says hello in each, and leaves each once it was answered. Start it twice, with two names.
 //!
-//!     cargo run -p folkmoot-cli -- dht serve --bind 127.0.0.1:6881
-//!     cargo run -p folkmoot --example two_meetings -- ada 127.0.0.1:6881 first-code second-code
-//!     cargo run -p folkmoot --example two_meetings -- bo 127.0.0.1:6881 first-code second-code
+//!     cargo run -p folkmoot --example two_meetings -- NAME BOOTSTRAP CODE CODE
+//!
+//! Both meetings of the two share one link between them.
 
 use std::error::Error;
 
-use folkmoot::{Event, Folkmoot, Host, Meeting};
+use folkmoot::{Event, Folkmoot, Meeting};
+use futures_lite::future;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [name, bootstrap, first, second] = args.as_slice() else {
-        return Err("usage: two_meetings NAME HOST:PORT CODE CODE".into());
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [name, bootstrap, first, second] = &arguments[..] else {
+        return Err("give a name, the HOST:PORT of a DHT node, and two codes".into());
     };
-    let host: Host = bootstrap.parse()?;
     smol::block_on(async {
-        let node = Folkmoot::builder().name(name).bootstrap([host]).stun([]).ephemeral().start().await?;
-        let (mut first, mut second) = (node.join(first).await?, node.join(second).await?);
-        let (one, two) =
-            futures_lite::future::zip(greet("first", &mut first), greet("second", &mut second)).await;
-        one?;
-        two?;
-        first.leave().await;
-        second.leave().await;
+        let builder = Folkmoot::builder().name(name).ephemeral().bootstrap([bootstrap.parse()?]).stun([]);
+        let node = builder.start().await?;
+        let (first, second) = (node.join(first).await?, node.join(second).await?);
+        future::try_zip(converse("first", first), converse("second", second)).await?;
         Ok(())
     })
 }
 
-/// Greets whoever comes, until it was greeted and its greeting has arrived.
-async fn greet(label: &str, meeting: &mut Meeting) -> Result<(), folkmoot::Error> {
-    let (mut heard, mut delivered) = (false, false);
-    while let Some(event) = meeting.next().await {
-        match event {
-            Event::Connected { name, path, .. } => {
-                println!("{label}: {name} is here ({path:?})");
-                meeting.say(format!("hello in the {label}")).await?;
-            }
+async fn converse(label: &str, meeting: Meeting) -> Result<(), folkmoot::Error> {
+    // Kept until someone is there to hear it.
+    meeting.say(format!("hello in the {label}")).await?;
+    let (mut has_heard, mut was_heard) = (false, false);
+    while !(has_heard && was_heard) {
+        match meeting.next().await.ok_or(folkmoot::Error::Closed)? {
             Event::Message { name, text, .. } => {
                 println!("{label}: {name} says {text:?}");
-                heard = true;
+                has_heard = true;
             }
-            Event::Delivered { .. } => delivered = true,
+            Event::Delivered { .. } => was_heard = true,
+            // Who leaves first may not wait to confirm the last thing it heard.
+            Event::Disconnected { .. } if has_heard => break,
             _ => {}
         }
-        if heard && delivered {
-            break;
-        }
     }
+    meeting.leave().await;
     Ok(())
 }
