@@ -355,19 +355,19 @@ pub enum Progress {
     #[error("looking for the DHT")]
     Bootstrapping,
     /// The DHT answers.
-    #[error("in the DHT with {nodes} nodes")]
+    #[error("in the DHT with {}", count(*nodes, "node", "nodes"))]
     Bootstrapped {
         /// Nodes in the routing table.
         nodes: usize,
     },
     /// Our address is stored under the topic.
-    #[error("announced to {nodes} DHT nodes")]
+    #[error("announced to {}", count(*nodes, "DHT node", "DHT nodes"))]
     Announced {
         /// Nodes that stored it.
         nodes: usize,
     },
     /// Addresses were found under the topic, and are asked.
-    #[error("asking {addresses} addresses whether they are members")]
+    #[error("asking {} for members", count(*addresses, "address", "addresses"))]
     Knocking {
         /// How many.
         addresses: usize,
@@ -376,7 +376,7 @@ pub enum Progress {
     #[error("alone so far")]
     Alone,
     /// Probing for a path to a member.
-    #[error("trying {candidates} addresses of {name}")]
+    #[error("trying {} of {name}", count(*candidates, "address", "addresses"))]
     Checking {
         /// The member's name.
         name: String,
@@ -422,7 +422,7 @@ pub enum Trouble {
     #[error("no way into the DHT is configured")]
     NoBootstrap,
     /// None of the bootstrap hosts answered.
-    #[error("none of the {0} bootstrap hosts answers")]
+    #[error("{}", none_answers(*.0, "bootstrap host"))]
     BootstrapSilent(usize),
     /// Host names could not be resolved.
     #[error("no address is known for {names}")]
@@ -433,7 +433,7 @@ pub enum Trouble {
         stage: Stage,
     },
     /// None of the STUN servers answered.
-    #[error("none of the {0} STUN servers answers")]
+    #[error("{}", none_answers(*.0, "STUN server"))]
     StunSilent(usize),
     /// No DHT node took our announcement.
     #[error("no DHT node accepted our announcement")]
@@ -538,4 +538,30 @@ pub enum MemberState {
     Connected,
     /// Known, and out of reach for now.
     Away,
+}
+
+fn count(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+fn none_answers(asked: usize, what: &str) -> String {
+    match asked {
+        1 => format!("the {what} does not answer"),
+        _ => format!("none of the {asked} {what}s answers"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_agree() {
+        assert_eq!(Progress::Announced { nodes: 1 }.to_string(), "announced to 1 DHT node");
+        assert_eq!(Progress::Knocking { addresses: 2 }.to_string(), "asking 2 addresses for members");
+        let name = "ada".to_owned();
+        assert_eq!(Progress::Checking { name, candidates: 1 }.to_string(), "trying 1 address of ada");
+        assert_eq!(Trouble::BootstrapSilent(1).to_string(), "the bootstrap host does not answer");
+        assert_eq!(Trouble::StunSilent(3).to_string(), "none of the 3 STUN servers answers");
+    }
 }
