@@ -68,7 +68,7 @@ pub(crate) fn run(words: &[String], options: &JoinOptions, env: &Env, started: I
     });
     match result {
         Ok(exit) => exit,
-        // Whoever read our output is gone, so there is nobody to tell. The node leaves as it is dropped.
+        // Whoever read our output is gone, so there is nobody to tell.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
         Err(error) => {
             crate::human::failure(format_args!("the output cannot be written: {error}"), "");
@@ -150,6 +150,17 @@ impl Session {
     }
 
     async fn run(mut self) -> io::Result<Exit> {
+        let talked = self.talk().await;
+        if talked.is_err() {
+            // The output is gone; the others are told all the same.
+            self.leave().await;
+            let told = async { while self.meeting.next().await.is_some() {} };
+            told.or(at(Some(Instant::now() + GOODBYE))).await;
+        }
+        talked
+    }
+
+    async fn talk(&mut self) -> io::Result<Exit> {
         loop {
             match self.happening().await {
                 Happening::Event(Some(event)) => self.on_event(&event)?,

@@ -4,7 +4,7 @@ use folkmoot_core::base::{Time, UnixTime};
 
 /// The clocks of the machine: monotonic time that goes on while the machine sleeps, and the wall clock.
 #[derive(Clone, Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     start: Instant,
     /// How much longer the machine has been up than awake, when last looked.
     slept: Duration,
@@ -28,18 +28,18 @@ const NOTICEABLE: Duration = Duration::from_secs(2);
 
 impl Clock {
     /// Clocks whose [`Time::ZERO`] is now.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let slept = slept();
         Self { start: Instant::now(), slept, slept_at_start: slept, wall_at_start: wall() }
     }
 
     /// The time since the start. Goes on while the machine sleeps, by what `check` found.
-    pub fn now(&self) -> Time {
+    pub(crate) fn now(&self) -> Time {
         Time::ZERO + self.start.elapsed() + self.slept.saturating_sub(self.slept_at_start)
     }
 
     /// The wall clock.
-    pub fn unix(&self) -> UnixTime {
+    pub(crate) fn unix(&self) -> UnixTime {
         wall()
     }
 

@@ -39,7 +39,8 @@ pub struct DhtNode {
 }
 
 impl DhtNode {
-    /// Opens its sockets, as [`Sockets::open`] does. `hosts` are where it enters the DHT; without any it waits to be found.
+    /// Opens a socket on each of `bind`; if that is empty, on all addresses of each family the machine has, with one of the
+    /// `wanted_ports` if it is free. `hosts` are where it enters the DHT; without any it waits to be found.
     ///
     /// # Errors
     ///

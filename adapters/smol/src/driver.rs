@@ -165,7 +165,7 @@ impl Driver {
                 Output::Transmit(transmit) => self.unsent = Some((transmit, Instant::now())),
                 Output::Request(request) => self.ask(request),
                 Output::Event(event) => {
-                    tracing::debug!(?event);
+                    log(&event);
                     self.delivery.push(event);
                 }
                 Output::Idle(wake) => {
@@ -292,4 +292,14 @@ impl Driver {
 async fn ready(wait: impl Future<Output = ()>) -> Woken {
     wait.await;
     Woken::Ready
+}
+
+/// Logs an event, but not what people say to each other.
+fn log(event: &Event) {
+    match event {
+        Event::Message { from, seq, text, history, .. } => {
+            tracing::debug!(?from, seq, bytes = text.len(), history, "message");
+        }
+        event => tracing::debug!(?event),
+    }
 }

@@ -42,12 +42,10 @@ mod state;
 pub mod defaults;
 
 pub use builder::Builder;
-pub use clock::Clock;
 pub use code::generate_code;
 pub use dht::DhtNode;
 pub use error::{BindError, Error, StateError};
 pub use meeting::{Folkmoot, Meeting};
-pub use sockets::Sockets;
 
 /// The pure core, for those who want to go deeper.
 pub use folkmoot_core as core;

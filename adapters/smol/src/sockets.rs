@@ -25,7 +25,7 @@ const REST: Duration = Duration::from_millis(20);
 
 /// All UDP sockets of a node.
 #[derive(Debug)]
-pub struct Sockets {
+pub(crate) struct Sockets {
     list: Vec<Socket>,
     buffer: Box<[u8]>,
     counters: Counters,
@@ -64,7 +64,7 @@ impl Sockets {
     /// # Errors
     ///
     /// If one of `bind` cannot be had, or without `bind`, none at all.
-    pub fn open(bind: &[SocketAddr], wanted: &[u16]) -> Result<Self, Error> {
+    pub(crate) fn open(bind: &[SocketAddr], wanted: &[u16]) -> Result<Self, Error> {
         let mut list = Vec::new();
         if bind.is_empty() {
             list = Self::open_any(wanted)?;
@@ -103,7 +103,7 @@ impl Sockets {
     }
 
     /// What they are bound to.
-    pub fn bound(&self) -> Vec<SocketAddr> {
+    pub(crate) fn bound(&self) -> Vec<SocketAddr> {
         self.list.iter().map(|socket| socket.info.bound).collect()
     }
 
