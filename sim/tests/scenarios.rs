@@ -18,7 +18,7 @@ fn good(name: &str, seeds: std::ops::Range<u64>) {
 #[test]
 fn every_scenario_is_in_here() {
     // Below is one test each, so that they run side by side.
-    assert_eq!(NAMES.len(), 14);
+    assert_eq!(NAMES.len(), 15);
 }
 
 macro_rules! scenarios {
@@ -44,6 +44,7 @@ scenarios! {
     fifty_at_once = "fifty-at-once" for 0..1;
     first_data = "first-data" for 0..2;
     stun_dead = "stun-dead" for 0..2;
+    storm = "storm" for 0..8;
     asleep = "asleep" for 0..2;
 }
 

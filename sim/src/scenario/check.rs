@@ -1,6 +1,6 @@
 //! What must hold whatever happens, and what is still owed. It sees only what applications see: events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use folkmoot_core::base::{DeviceId, MemberId, Time};
@@ -58,11 +58,13 @@ struct Person {
     /// Runs begun so far; the current one if it is up.
     run: u32,
     /// Meetings this run is in.
-    joined: BTreeMap<u8, Time>,
-    /// When it first joined each meeting, in any run.
-    first_joined: BTreeMap<u8, Time>,
+    joined: BTreeSet<u8>,
+    /// Meetings it has joined in any run and not left.
+    ever_joined: BTreeSet<u8>,
     /// Whom this run is connected to, by meeting, and which run of theirs it was.
     connected: BTreeMap<(u8, usize), u32>,
+    /// Whom this run has been connected to, by meeting.
+    met: BTreeSet<(u8, usize)>,
     /// Number of the last message this run heard, by meeting, author and run of the author.
     last_heard: BTreeMap<(u8, usize, u32), u64>,
     /// Messages this run said, by meeting and number.
@@ -71,12 +73,13 @@ struct Person {
 
 #[derive(Debug)]
 struct Said {
-    at: Time,
     meeting: u8,
     author: usize,
     run: u32,
     text: String,
     seq: Option<u64>,
+    /// Whom its author's run had met by then: they must get it.
+    audience: BTreeSet<usize>,
     /// Who has it: the receiving run, by receiver; the latest if there were several.
     received: BTreeMap<usize, u32>,
     acknowledged: BTreeMap<usize, Time>,
@@ -94,9 +97,10 @@ impl Checker {
                 up: false,
                 asleep: false,
                 run: 0,
-                joined: BTreeMap::new(),
-                first_joined: BTreeMap::new(),
+                joined: BTreeSet::new(),
+                ever_joined: BTreeSet::new(),
                 connected: BTreeMap::new(),
+                met: BTreeSet::new(),
                 last_heard: BTreeMap::new(),
                 numbered: BTreeMap::new(),
             })
@@ -117,14 +121,26 @@ impl Checker {
         self.people[who].forget();
     }
 
-    pub(super) fn joined(&mut self, at: Time, who: usize, meeting: u8) {
-        self.people[who].joined.insert(meeting, at);
-        self.people[who].first_joined.entry(meeting).or_insert(at);
+    pub(super) fn joined(&mut self, who: usize, meeting: u8) {
+        self.people[who].joined.insert(meeting);
+        self.people[who].ever_joined.insert(meeting);
     }
 
     pub(super) fn left(&mut self, who: usize, meeting: u8) {
-        self.people[who].joined.remove(&meeting);
-        self.people[who].first_joined.remove(&meeting);
+        let person = &mut self.people[who];
+        person.joined.remove(&meeting);
+        person.ever_joined.remove(&meeting);
+        // Who joins again starts over: nobody is met, nothing was heard.
+        person.connected.retain(|(of, _), _| *of != meeting);
+        person.met.retain(|(of, _)| *of != meeting);
+        person.last_heard.retain(|(of, ..), _| *of != meeting);
+        for other in &mut self.people {
+            other.met.remove(&(meeting, who));
+        }
+        for said in self.said.iter_mut().filter(|said| said.meeting == meeting) {
+            said.audience.remove(&who);
+            said.received.remove(&who);
+        }
     }
 
     pub(super) fn asleep(&mut self, who: usize, asleep: bool) {
@@ -140,12 +156,16 @@ impl Checker {
     }
 
     /// Somebody is about to say something: the text that tells it from all else, and its tag.
-    pub(super) fn says(&mut self, at: Time, author: usize, meeting: u8) -> (String, u64) {
+    pub(super) fn says(&mut self, author: usize, meeting: u8) -> (String, u64) {
         let (tag, run) = (self.said.len(), self.people[author].run);
         let text = format!("message {tag} of member {author} run {run} in meeting {meeting}");
         self.by_text.insert(text.clone(), tag);
         let (received, acknowledged) = (BTreeMap::new(), BTreeMap::new());
-        let said = Said { at, meeting, author, run, text: text.clone(), seq: None, received, acknowledged };
+        let met = self.people[author].met.iter().filter(|(where_met, _)| *where_met == meeting);
+        let audience = met.map(|(_, who)| *who).collect();
+        let text_again = text.clone();
+        let said =
+            Said { meeting, author, run, text: text_again, seq: None, audience, received, acknowledged };
         self.said.push(said);
         (text, tag as u64)
     }
@@ -196,10 +216,11 @@ impl Checker {
             return Some("connected to itself".into());
         }
         let knows = &self.people[other];
-        if !knows.first_joined.contains_key(&meeting) {
+        if !knows.ever_joined.contains(&meeting) {
             return Some(format!("connected to {other} in meeting {meeting}, which {other} never joined"));
         }
         let run = knows.run;
+        self.people[who].met.insert((meeting, other));
         let again = self.people[who].connected.insert((meeting, other), run).is_some();
         again.then(|| format!("connected to {other} in meeting {meeting} twice without a disconnection"))
     }
@@ -304,7 +325,7 @@ impl Checker {
         let count = self.people.len();
         let pairs = (0..count).flat_map(move |who| (0..count).map(move |to| (who, to)));
         let connections = pairs.flat_map(|(who, to)| {
-            self.people[who].joined.keys().map(move |&meeting| Owed::Connection { who, to, meeting })
+            self.people[who].joined.iter().map(move |&meeting| Owed::Connection { who, to, meeting })
         });
         let messages = (0..self.said.len()).flat_map(move |said| {
             (0..count).flat_map(move |to| [Owed::Delivery { said, to }, Owed::Acknowledgement { said, to }])
@@ -316,7 +337,7 @@ impl Checker {
         match owed {
             Owed::Connection { who, to, meeting } => {
                 let (one, other) = (&self.people[who], &self.people[to]);
-                let both = one.joined.contains_key(&meeting) && other.joined.contains_key(&meeting);
+                let both = one.joined.contains(&meeting) && other.joined.contains(&meeting);
                 both && self.can_meet(who, to) && one.connected.get(&(meeting, to)) != Some(&other.run)
             }
             Owed::Delivery { said, to } => {
@@ -330,14 +351,13 @@ impl Checker {
         }
     }
 
-    /// Whether a message must reach somebody: its author still is there, in the run that said it, and the other was and
-    /// is in the meeting and can be reached.
+    /// Whether a message must reach somebody: its author had met them, still is there, in the run that said it, and they
+    /// are in the meeting and can be reached.
     fn is_for(&self, said: &Said, to: usize) -> bool {
         let (author, person) = (&self.people[said.author], &self.people[to]);
-        let is_here = author.run == said.run && author.joined.contains_key(&said.meeting);
-        let was_member = person.first_joined.get(&said.meeting).is_some_and(|at| *at <= said.at);
-        let is_member = person.joined.contains_key(&said.meeting);
-        is_here && was_member && is_member && self.can_meet(said.author, to)
+        let is_here = author.run == said.run && author.joined.contains(&said.meeting);
+        let is_member = person.joined.contains(&said.meeting);
+        is_here && is_member && said.audience.contains(&to) && self.can_meet(said.author, to)
     }
 
     fn explain(&self, owed: Owed) -> String {
@@ -353,10 +373,18 @@ impl Checker {
         }
     }
 
+    /// Whether somebody's node runs and is awake.
+    pub(super) fn is_here(&self, who: usize) -> bool {
+        self.people[who].up && !self.people[who].asleep
+    }
+
     /// Whether two people who are here can connect now.
     fn can_meet(&self, a: usize, b: usize) -> bool {
-        let here = |who: usize| self.people[who].up && !self.people[who].asleep;
-        a != b && here(a) && here(b) && self.verdicts[a][b].direct && !self.severed.contains(&(a, b))
+        a != b
+            && self.is_here(a)
+            && self.is_here(b)
+            && self.verdicts[a][b].direct
+            && !self.severed.contains(&(a, b))
     }
 }
 
@@ -365,6 +393,7 @@ impl Person {
     fn forget(&mut self) {
         self.joined.clear();
         self.connected.clear();
+        self.met.clear();
         self.last_heard.clear();
         self.numbered.clear();
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::script::{Act, Goal, Home, Infrastructure, Scenario, Step, Stun, Who, after, now};
+use super::storm::storm;
 use crate::engine::{Chance, Draws, Subject};
 use crate::net::{Behavior, BoxRules, Law, LinkRules, Loss, NatRules, PortRule};
 
@@ -13,7 +14,7 @@ const AD: Behavior = Behavior::AddressDependent;
 const APD: Behavior = Behavior::AddressAndPortDependent;
 
 /// The names of all scenarios, the default first, with what each is about.
-pub const NAMES: [(&str, &str); 14] = [
+pub const NAMES: [(&str, &str); 15] = [
     ("open-four", "four members on open hosts meet and talk"),
     ("nat-four", "four members behind different NATs, of which every pair can connect"),
     ("symmetric", "a symmetric NAT among lenient ones"),
@@ -27,6 +28,7 @@ pub const NAMES: [(&str, &str); 14] = [
     ("fifty-at-once", "fifty members start in the same second"),
     ("first-data", "how soon a pair on a clean 100 ms path talks"),
     ("stun-dead", "no STUN server answers"),
+    ("storm", "up to six members behind anything, with faults of all kinds: all of it is drawn"),
     ("asleep", "one of three sleeps for two minutes, another is cut off; both come back"),
 ];
 
@@ -67,6 +69,7 @@ pub fn find(name: &str, seed: u64) -> Result<Scenario, UnknownScenario> {
         "fifty-at-once" => fifty_at_once(&draws),
         "first-data" => first_data(),
         "stun-dead" => stun_dead(),
+        "storm" => storm(&draws),
         "asleep" => asleep(),
         _ => return Err(UnknownScenario(name.into())),
     };

@@ -6,6 +6,7 @@ mod library;
 mod run;
 mod script;
 mod stage;
+mod storm;
 
 pub use check::{Problem, Problems};
 pub use library::{NAMES, UnknownScenario, about, find};

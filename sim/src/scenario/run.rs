@@ -194,15 +194,15 @@ impl Director {
 
     fn join(&mut self, n: usize, meeting: u8) {
         let Ok(code) = Code::new(&format!("meeting number {meeting}")) else { return };
-        self.check.joined(self.stage.world.now(), n, meeting);
+        self.check.joined(n, meeting);
         self.command(n, Command::Join { meeting: MeetingHandle(meeting.into()), code });
     }
 
     fn say(&mut self, n: usize, meeting: u8) {
-        if !self.stage.world.is_up(self.stage.members[n].host) {
+        if !self.check.is_here(n) {
             return;
         }
-        let (text, tag) = self.check.says(self.stage.world.now(), n, meeting);
+        let (text, tag) = self.check.says(n, meeting);
         self.command(n, Command::Say { meeting: MeetingHandle(meeting.into()), tag: Tag(tag), text });
     }
 
