@@ -130,16 +130,14 @@ impl Checker {
         let person = &mut self.people[who];
         person.joined.remove(&meeting);
         person.ever_joined.remove(&meeting);
-        // Who joins again starts over: nobody is met, nothing was heard.
+        // Who joins again meets everyone anew. What was heard stays heard: nothing comes twice in one run.
         person.connected.retain(|(of, _), _| *of != meeting);
         person.met.retain(|(of, _)| *of != meeting);
-        person.last_heard.retain(|(of, ..), _| *of != meeting);
         for other in &mut self.people {
             other.met.remove(&(meeting, who));
         }
         for said in self.said.iter_mut().filter(|said| said.meeting == meeting) {
             said.audience.remove(&who);
-            said.received.remove(&who);
         }
     }
 

@@ -86,6 +86,9 @@ struct Person {
     away: bool,
 }
 
+/// A node that leaves may take a second to say so, and cannot join the same meeting before it has, in milliseconds.
+const FAREWELL: u64 = 1_100;
+
 struct Faults<'a> {
     people: Vec<Person>,
     drawing: &'a mut Drawing,
@@ -129,7 +132,7 @@ impl Faults<'_> {
                 person.asleep = false;
             }
             _ if person.away => {
-                act(wait, Act::Join(who, 0));
+                act(wait + FAREWELL, Act::Join(who, 0));
                 person.away = false;
             }
             0..55 => act(wait, Act::Say(who, 0)),
@@ -151,7 +154,7 @@ impl Faults<'_> {
     }
 
     fn mend(&mut self) {
-        self.steps.push(now(Act::Heal));
+        self.steps.push(after(FAREWELL, Act::Heal));
         for n in 0..self.people.len() {
             self.bring_back(n);
         }
