@@ -126,8 +126,11 @@ impl Checker {
         self.people[who].ever_joined.insert(meeting);
     }
 
-    pub(super) fn left(&mut self, who: usize, meeting: u8) {
+    /// Somebody has left a meeting, and told its application so of everyone it was connected to.
+    pub(super) fn left(&mut self, at: Time, who: usize, meeting: u8) {
         let person = &mut self.people[who];
+        let untold: Vec<_> =
+            person.connected.keys().filter(|(of, _)| *of == meeting).map(|(_, other)| *other).collect();
         person.joined.remove(&meeting);
         person.ever_joined.remove(&meeting);
         // Who joins again meets everyone anew. What was heard stays heard: nothing comes twice in one run.
@@ -138,6 +141,12 @@ impl Checker {
         }
         for said in self.said.iter_mut().filter(|said| said.meeting == meeting) {
             said.audience.remove(&who);
+        }
+        for other in untold {
+            self.problem(
+                at,
+                format!("member {who}: left meeting {meeting} without being disconnected from {other}"),
+            );
         }
     }
 

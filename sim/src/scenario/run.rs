@@ -154,8 +154,8 @@ impl Director {
             Act::Join(who, meeting) => members(who).for_each(|n| self.join(n, meeting)),
             Act::Say(who, meeting) => members(who).for_each(|n| self.say(n, meeting)),
             Act::Leave(who, meeting) => members(who).for_each(|n| {
-                self.check.left(n, meeting);
                 self.command(n, Command::Leave { meeting: MeetingHandle(meeting.into()) });
+                self.check.left(self.stage.world.now(), n, meeting);
             }),
             Act::Crash(who) => members(who).for_each(|n| {
                 self.stage.world.kill(self.stage.members[n].host);

@@ -116,8 +116,11 @@ fn connections_that_must_not_be() {
     forbidden(checker(), 0, &[disconnected(1)]);
     forbidden(checker(), 0, &[connected(1), disconnected(1), disconnected(1)]);
     let mut check = checker();
-    check.left(1, 0);
+    check.left(NOW, 1, 0);
     forbidden(check, 0, &[connected(1)]);
+    let mut check = talking().0;
+    check.left(NOW, 1, 0);
+    assert_eq!(check.problems.list.len(), 1, "left without being disconnected");
 }
 
 #[test]
@@ -183,7 +186,9 @@ fn a_restart_owes_everything_again_but_no_second_acknowledgement() {
 #[test]
 fn newcomers_sleepers_and_the_cut_off_are_owed_nothing_for_now() {
     let (mut check, _) = talking();
-    check.left(1, 0);
+    check.event(NOW, 1, &disconnected(0));
+    check.left(NOW, 1, 0);
+    assert_eq!(check.problems, Problems::default());
     check.joined(1, 0);
     assert!(check.pending().all(|pending| pending.contains("not connected")), "it starts over");
     let mut check = checker();
