@@ -177,6 +177,11 @@ impl Link {
         }
     }
 
+    /// What waits to be told waits no longer.
+    pub(super) fn hurry(&mut self) {
+        self.tell_due |= !self.tell.is_empty();
+    }
+
     /// The next part of what there is to tell, at most `room` logs.
     pub(super) fn haves(
         &mut self,

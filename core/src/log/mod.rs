@@ -278,6 +278,11 @@ impl Log {
         self.links.remove(&device);
     }
 
+    /// What is batched (acknowledgements above all) is to be pulled now: there may be no later.
+    pub fn hurry(&mut self) {
+        self.links.values_mut().for_each(Link::hurry);
+    }
+
     /// Takes in a frame of the log channel.
     ///
     /// # Errors

@@ -128,6 +128,11 @@ impl Node {
         for topic in attendance.open().into_iter().flat_map(|open| &open.epochs).map(|epoch| epoch.topic) {
             self.dht.forget(topic);
         }
+        // Acknowledgements that wait for company would never be sent.
+        if let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) {
+            open.log.hurry();
+        }
+        self.drain_log(handle);
         for device in self.devices_about(handle) {
             self.say_control(device, handle, &Control::Leave);
         }

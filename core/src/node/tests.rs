@@ -505,3 +505,15 @@ fn sockets_that_come_back_find_everyone_again() {
     world.run(Duration::from_secs(5));
     assert_eq!((world.connected(a), world.connected(b)), (2, 2));
 }
+
+#[test]
+fn who_leaves_says_first_what_has_arrived() {
+    let (mut world, a, b) = pair();
+    world.say(a, "goodbye");
+    world.run(DELAY + Duration::from_millis(1));
+    assert_eq!(world.heard(b), ["goodbye"]);
+    world.leave(b, MEETING);
+    world.run(Duration::from_secs(1));
+    let delivered = |(_, event): &(Time, Event)| matches!(event, Event::Delivered { seq: 0, .. });
+    assert!(world.hosts[a].told.iter().any(delivered));
+}
