@@ -15,7 +15,8 @@
 //! | [`base`] | time, randomness, deadlines, backoff, outbox, addresses, ids |
 //!
 //! Without the feature `rtc` the crate is a DHT and STUN library: `node`, `meeting`, `log` and `peer` are gone,
-//! and with them every WebRTC and cryptography dependency.
+//! and with them every WebRTC dependency. What cryptography remains is hashes, and Ed25519 for the DHT's signed items: a
+//! node that cannot check them cannot store them.
 
 pub mod base;
 pub mod dht;

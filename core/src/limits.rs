@@ -93,11 +93,14 @@ pub const DHT_EVENTS: usize = 1_024;
 /// Questions of the DHT that may be without an answer. A lookup has 6 under way; this is room for 40 lookups.
 pub const DHT_IN_FLIGHT: usize = 256;
 
-/// Lookups that may be under way at once: every topic in both address families, and upkeep.
-pub const DHT_LOOKUPS: usize = 2 * DHT_TOPICS + 8;
+/// Lookups that may be under way at once: every topic and every item in both address families, and upkeep.
+pub const DHT_LOOKUPS: usize = 2 * DHT_TOPICS + 2 * DHT_ERRANDS + 8;
 
 /// Topics that one node keeps announced: 20 meetings with the topics of three days each.
 pub const DHT_TOPICS: usize = 64;
+
+/// Items that are searched or put at once.
+pub const DHT_ERRANDS: usize = 32;
 
 /// Nodes that one lookup considers. It ends with the 8 closest; more than 100 are only named to keep it busy.
 pub const DHT_CANDIDATES: usize = 100;
@@ -132,6 +135,16 @@ pub const DHT_PEERS_PER_TOPIC_AND_IP: usize = 8;
 
 /// Peers stored at one address in all.
 pub const DHT_PEERS_PER_IP: usize = 64;
+
+/// Items that others may put here: with their keys some 1300 bytes each at most.
+pub const DHT_STORED_ITEMS: usize = 500;
+
+/// Items stored for one address, so that nobody fills all of it.
+pub const DHT_ITEMS_PER_IP: usize = 32;
+
+/// Networks that lately got an item without proof that they receive what we send. At most 16 do within the second after
+/// which each is forgotten.
+pub const DHT_GIFTS: usize = 64;
 
 /// Peers stored in all: some 150 bytes each.
 pub const DHT_STORED_PEERS: usize = 60_000;

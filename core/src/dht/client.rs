@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
 use super::Event;
+use super::errand::Errand;
 use super::lookup::{Goal, Lookup};
 use super::machine::{Dht, Origin, is_plausible};
 use super::rpc::{LookupId, Overdue, Pending, Purpose, Unmatched};
@@ -56,12 +57,24 @@ impl Dht {
                     topic.on_accepted(contact.addr);
                 }
             }
+            Purpose::Put(id) => {
+                if let Some(errand) = self.errands.get_mut(&id) {
+                    errand.on_stored(contact.addr);
+                }
+            }
             Purpose::Poll(topic) => self.on_polled(cx, topic, contact, response),
         }
     }
 
-    pub(super) fn on_error(&mut self, cx: &mut Cx<'_>, pending: &Pending, _error: &ErrorReply<'_>) {
-        self.on_unanswered(cx, pending);
+    pub(super) fn on_error(&mut self, cx: &mut Cx<'_>, pending: &Pending, error: &ErrorReply<'_>) {
+        match pending.purpose {
+            Purpose::Put(id) => {
+                if let Some(errand) = self.errands.get_mut(&id) {
+                    errand.on_refused(pending.to, Some(error.code), pending.again);
+                }
+            }
+            _ => self.on_unanswered(cx, pending),
+        }
     }
 
     /// Deals with every question that has waited too long.
@@ -99,15 +112,15 @@ impl Dht {
         }
         let overlay = self.overlay(ipv4);
         let start = overlay.table.closest(&target, 16);
-        // The hosts everybody starts from are spared once there are others to ask.
-        let seeds: Vec<SocketAddr> = if start.len() < 3 { overlay.hosts().to_vec() } else { Vec::new() };
+        // The hosts everybody starts from are spared once there are others to ask. In a network that is as new as we are,
+        // those others may all be on our side of it, and know nobody on the target's.
+        let has_lead = start.len() >= 3 && overlay.table.leads_to(&target);
+        let seeds = if has_lead { Vec::new() } else { overlay.hosts().to_vec() };
         if !self.sockets.iter().any(|socket| socket.bound.is_ipv4() == ipv4)
             || (start.is_empty() && seeds.is_empty())
         {
             return None;
         }
-        let known = |addr: &SocketAddr| start.iter().any(|contact| contact.addr == *addr);
-        let seeds = seeds.into_iter().filter(|addr| !known(addr)).collect::<Vec<_>>();
         self.last_lookup.0 += 1;
         self.counters.lookups += 1;
         self.lookups.insert(self.last_lookup, Lookup::new(target, goal, ipv4, start, seeds));
@@ -141,6 +154,12 @@ impl Dht {
                     let closest: Vec<Contact> = lookup.closest().collect();
                     if let Some(topic) = self.topics.get_mut(&topic) {
                         topic.on_lookup_done(id, lookup.is_ipv4(), &closest, lookup.silent());
+                    }
+                }
+                Goal::Item(errand) => {
+                    let closest: Vec<Contact> = lookup.closest().collect();
+                    if let Some(errand) = self.errands.get_mut(&errand) {
+                        errand.on_lookup_done(id, &closest);
                     }
                 }
             }
@@ -181,6 +200,10 @@ impl Dht {
         match lookup.goal() {
             Goal::Neighbours => Call::FindNode { target: lookup.target(), want },
             Goal::Peers(info_hash) => Call::GetPeers { info_hash, want },
+            Goal::Item(errand) => {
+                let seq = self.errands.get(&errand).and_then(Errand::seq);
+                Call::Get { target: InfoHash(lookup.target().0), seq, want }
+            }
         }
     }
 
@@ -188,6 +211,7 @@ impl Dht {
         let named = self.named(contact.addr, response);
         let found = match goal {
             Goal::Peers(topic) => self.report_peers(topic, contact.addr, response.peers()),
+            Goal::Item(errand) => self.on_item_step(errand, contact, response),
             Goal::Neighbours => false,
         };
         let Some(lookup) = self.lookups.get_mut(&id) else { return };
@@ -234,6 +258,12 @@ impl Dht {
                 }
                 return;
             }
+            Purpose::Put(id) => {
+                if !pending.again {
+                    self.put_to(cx, id, pending.to, true);
+                }
+                return;
+            }
             Purpose::Refresh => None,
         };
         if let Some(call) = again.filter(|_| !pending.again)
@@ -255,6 +285,11 @@ impl Dht {
             Purpose::Announce(topic) => {
                 if let Some(topic) = self.topics.get_mut(&topic) {
                     topic.on_refused(pending.to);
+                }
+            }
+            Purpose::Put(id) => {
+                if let Some(errand) = self.errands.get_mut(&id) {
+                    errand.on_refused(pending.to, None, pending.again);
                 }
             }
             Purpose::Poll(_) if pending.again => {}

@@ -1,5 +1,8 @@
 use std::net::SocketAddr;
 
+use thiserror::Error;
+
+use super::Item;
 use crate::base::InfoHash;
 
 /// What a [`Dht`](super::Dht) tells its owner.
@@ -36,9 +39,67 @@ pub enum Event {
         /// The topic.
         topic: InfoHash,
     },
+    /// An item that is searched, of which no version as new was told of in that search.
+    Item {
+        /// Where it is stored.
+        target: InfoHash,
+        /// The item; its signature holds.
+        item: Item,
+        /// The node that holds it; `None` if that is this node.
+        from: Option<SocketAddr>,
+    },
+    /// The search for an item is over.
+    ItemSought {
+        /// Where it is stored.
+        target: InfoHash,
+        /// Whether some node held it, in a version of interest.
+        found: bool,
+        /// How many nodes answered.
+        answered: usize,
+    },
+    /// An item is stored.
+    Stored {
+        /// Where.
+        target: InfoHash,
+        /// How many nodes accepted it; at least one.
+        nodes: usize,
+    },
+    /// An item is not stored.
+    NotStored {
+        /// Where it would have been.
+        target: InfoHash,
+        /// Why.
+        why: NotStored,
+    },
     /// Our address as the majority of those who answered lately see it. Only told when it changes.
     Observed {
         /// Address and port, from outside of any NAT between.
         public: SocketAddr,
+    },
+}
+
+/// Why an item is not stored.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum NotStored {
+    /// [`crate::limits::DHT_ERRANDS`] searches and puts are under way.
+    #[error("too much is under way")]
+    Busy,
+    /// No node that could store it answered.
+    #[error("no node answered")]
+    Unanswered,
+    /// There is a version with a higher sequence number, or with the same and another value.
+    #[error("there is a newer version")]
+    Superseded {
+        /// Its sequence number, where the version was seen and its signature holds.
+        by: Option<i64>,
+    },
+    /// The version stored is not the one expected.
+    #[error("the version stored is not the one expected")]
+    Conflict,
+    /// All who answered refused for other reasons.
+    #[error("refused with code {code}")]
+    Refused {
+        /// The code of the last one.
+        code: i64,
     },
 }

@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 
+use super::errand::ErrandId;
 use super::node_id;
 use super::table::K;
 use crate::base::{InfoHash, NodeId, Prefix, Scope};
@@ -40,6 +41,8 @@ pub(super) enum Goal {
     Neighbours,
     /// Peers, and the nodes that store them, through `get_peers`.
     Peers(InfoHash),
+    /// An item, and the nodes that store it, through `get`.
+    Item(ErrandId),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +109,7 @@ impl Lookup {
             return Some((seed.0, None));
         }
         let under_way = self.candidates.iter().filter(|candidate| candidate.state == State::Asked).count();
-        let searching = matches!(self.goal, Goal::Peers(_)) && !self.found;
+        let searching = self.goal != Goal::Neighbours && !self.found;
         if under_way >= if searching { ALPHA_SEARCHING } else { ALPHA } {
             return None;
         }

@@ -1,6 +1,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
+use super::errand::{Errand, ErrandId};
+use super::item_server::Gifts;
+use super::item_store::ItemStore;
 use super::limiter::{Limiter, Refusal};
 use super::lookup::Lookup;
 use super::rate::{Bucket, Rate};
@@ -39,9 +42,13 @@ pub struct Dht {
     pub(super) lookups: BTreeMap<LookupId, Lookup>,
     pub(super) last_lookup: LookupId,
     pub(super) topics: BTreeMap<InfoHash, Topic>,
+    pub(super) errands: BTreeMap<ErrandId, Errand>,
+    pub(super) last_errand: ErrandId,
     pub(super) unverified: Unverified,
     pub(super) tokens: Tokens,
     pub(super) store: Store,
+    pub(super) items: ItemStore,
+    pub(super) gifts: Gifts,
     /// The storage is not swept before.
     pub(super) sweep_at: Time,
     limiter: Limiter,
@@ -70,9 +77,13 @@ impl Dht {
             lookups: BTreeMap::new(),
             last_lookup: LookupId::default(),
             topics: BTreeMap::new(),
+            errands: BTreeMap::new(),
+            last_errand: ErrandId::default(),
             unverified: Unverified::default(),
             tokens: Tokens::new(cx.rng),
             store: Store::default(),
+            items: ItemStore::default(),
+            gifts: Gifts::default(),
             sweep_at: cx.now,
             limiter: Limiter::default(),
             contacted: Recent::new(limits::DHT_CONTACTED),
@@ -145,7 +156,7 @@ impl Dht {
             (self.paced, "dht.pace"),
             (rounds, "dht.announce"),
             (self.unverified.next_due(), "dht.verify"),
-            (self.store.next_expiry().map(|at| at.max(self.sweep_at)), "dht.expire"),
+            (self.next_expiry().map(|at| at.max(self.sweep_at)), "dht.expire"),
             (self.v4.next_wake(), "dht.upkeep"),
             (self.v6.next_wake(), "dht.upkeep"),
         ];
@@ -171,6 +182,7 @@ impl Dht {
             topics: self.topics.len(),
             stored_topics,
             stored_peers,
+            stored_items: self.items.len(),
             banned: self.limiter.banned(),
             server: self.mode == Mode::Server || (self.mode == Mode::Auto && self.reachable),
         }
@@ -212,6 +224,7 @@ impl Dht {
         self.begin_rounds(cx);
         self.pump_lookups(cx);
         self.pump_announces(cx);
+        self.pump_errands(cx);
         self.pump_unverified(cx);
         self.finish_rounds(cx);
     }
@@ -338,6 +351,11 @@ impl Dht {
             return false;
         }
         true
+    }
+
+    /// Whether an address has shown that it receives what we send, or needs not.
+    pub(super) fn is_proven(&self, ip: IpAddr) -> bool {
+        Scope::of(ip).is_local() || self.proven.contains(ip)
     }
 
     pub(super) fn refuse(&mut self, cx: &mut Cx<'_>, origin: &Origin, tid: &[u8], code: ErrorCode) {

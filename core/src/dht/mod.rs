@@ -1,7 +1,8 @@
-//! A node of the BitTorrent Mainline DHT, as a machine without I/O (BEP 5, 32, 42, 43).
+//! A node of the BitTorrent Mainline DHT, as a machine without I/O (BEP 5, 32, 42, 43, 44).
 //!
 //! [`Dht`] takes part in both overlays, IPv4 and IPv6, through whatever sockets it is given. It asks
-//! (bootstrap, lookup, announce, poll) and it answers (routing, peers); whether it answers strangers is [`Mode`].
+//! (bootstrap, lookup, announce, poll, get, put) and it answers (routing, peers, items); whether it answers strangers is
+//! [`Mode`].
 //!
 //! What follows from the attacks this network has seen:
 //!
@@ -12,7 +13,7 @@
 //!   follow from theirs, while there are others: who wants to surround a topic needs addresses that happen to fit.
 //! - A write token is a MAC over the address and the topic it was given for.
 //! - To an address that has not proven that it receives what we send, an answer is at most 3.5 times as long as
-//!   the question, and nothing is answered to garbage.
+//!   the question, but for items, which such addresses get at a trickle. Nothing is answered to garbage.
 //! - Every table is bounded ([`crate::limits`]), and every drop is counted by reason ([`Counters`]).
 //!
 //! None of the rules about addresses (one node per address and network, rates, ports, the 90 s) applies to loopback
@@ -21,7 +22,12 @@
 mod announce;
 mod client;
 mod config;
+mod errand;
 mod event;
+mod item;
+mod item_client;
+mod item_server;
+mod item_store;
 mod limiter;
 mod lookup;
 mod machine;
@@ -42,7 +48,8 @@ mod upkeep;
 mod votes;
 
 pub use self::config::{Config, Mode};
-pub use self::event::Event;
+pub use self::event::{Event, NotStored};
+pub use self::item::{Author, Item, ItemError, ItemId, MAX_SALT, MAX_VALUE, MutableItem, Salt, Value};
 pub use self::machine::Dht;
 pub use self::stats::{Counters, Stats};
 pub use crate::wire::krpc::Contact;

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::errand::ErrandId;
 use super::lookup::Goal;
 use super::rtt::Rtt;
 use crate::base::{InfoHash, NodeId, Rng, SocketId, Time};
@@ -50,6 +51,8 @@ pub(super) enum Purpose {
     Lookup(LookupId, Goal),
     /// To have a topic stored.
     Announce(InfoHash),
+    /// To have an item stored.
+    Put(ErrandId),
     /// To learn of new peers from a node that stores a topic.
     Poll(InfoHash),
 }

@@ -26,12 +26,15 @@ impl Dht {
                 let port = if implied_port { origin.from.port() } else { port };
                 self.on_announce(cx, origin, tid, info_hash, SocketAddr::new(origin.from.ip(), port), token);
             }
-            Call::Get { target, want, .. } => self.answer_nodes(cx, origin, tid, &NodeId(target.0), want),
+            Call::Get { target, seq, want } => self.answer_item(cx, origin, tid, target, seq, want),
+            Call::Put { token, value, ref mutable, .. } => {
+                self.on_put(cx, origin, tid, token, value, mutable.as_ref());
+            }
             // Nodes on the way to the target of an unknown method help whoever extends the protocol.
             Call::Other { target: Some(target), want, .. } => {
                 self.answer_nodes(cx, origin, tid, &target, want)
             }
-            Call::Other { target: None, .. } | Call::Put { .. } => {
+            Call::Other { target: None, .. } => {
                 self.refuse(cx, origin, tid, ErrorCode::MethodUnknown);
             }
         }
@@ -126,16 +129,27 @@ impl Dht {
         }
     }
 
-    fn answer(&self, cx: &mut Cx<'_>, origin: &Origin, tid: &[u8], response: &Response<'_>) {
+    pub(super) fn answer(&self, cx: &mut Cx<'_>, origin: &Origin, tid: &[u8], response: &Response<'_>) {
+        self.answer_within(cx, origin, tid, response, self.longest(origin));
+    }
+
+    pub(super) fn answer_within(
+        &self,
+        cx: &mut Cx<'_>,
+        origin: &Origin,
+        tid: &[u8],
+        response: &Response<'_>,
+        longest: usize,
+    ) {
         let response =
             Response { id: self.id(origin.from.is_ipv4()), ip: Some(origin.from), ..response.clone() };
         let bytes = Message { tid, version: Some(VERSION), body: Body::Response(response) }.encode();
-        debug_assert!(bytes.len() <= self.longest(origin).max(128), "{} bytes to {origin:?}", bytes.len());
+        debug_assert!(bytes.len() <= longest.max(128), "{} bytes to {origin:?}", bytes.len());
         cx.transmit(origin.socket, origin.local, origin.from, bytes);
     }
 
     /// The nodes closest to a target in the families wanted, as far as there is room.
-    fn compact_nodes(
+    pub(super) fn compact_nodes(
         &self,
         origin: &Origin,
         target: &NodeId,
@@ -165,17 +179,12 @@ impl Dht {
 
     /// How long an answer may be, in bytes. An address that has not proven that it receives what we send gets at most 3.5
     /// times what it sent, so that nobody gains by sending us questions in another's name.
-    fn longest(&self, origin: &Origin) -> usize {
-        let ip = origin.from.ip();
-        if Scope::of(ip).is_local() || self.proven.contains(ip) {
-            LONGEST
-        } else {
-            LONGEST.min(origin.size * 7 / 2)
-        }
+    pub(super) fn longest(&self, origin: &Origin) -> usize {
+        if self.is_proven(origin.from.ip()) { LONGEST } else { LONGEST.min(origin.size * 7 / 2) }
     }
 
     /// How much of it is left for lists.
-    fn room(&self, origin: &Origin, tid: usize, with_token: bool) -> usize {
+    pub(super) fn room(&self, origin: &Origin, tid: usize, with_token: bool) -> usize {
         // `d2:ip6:` address `1:rd2:id20:` id `5:token8:` token `e1:t32:` tid `1:v4:` version `1:y1:re`
         let ip = if origin.from.is_ipv4() { 6 + 6 } else { 7 + 18 };
         let token = if with_token { 9 + tokens::LEN } else { 0 };

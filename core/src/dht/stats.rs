@@ -17,6 +17,8 @@ pub struct Stats {
     pub stored_topics: usize,
     /// Peers that others announced to us.
     pub stored_peers: usize,
+    /// Items that others put here.
+    pub stored_items: usize,
     /// Addresses that are ignored for asking too much.
     pub banned: usize,
     /// Whether we answer everybody.
@@ -39,7 +41,7 @@ pub struct Counters {
     pub timeouts: u64,
     /// Lookups begun.
     pub lookups: u64,
-    /// Peers stored, new or again.
+    /// Peers and items stored, new or again.
     pub stored: u64,
 
     /// Not a message.
@@ -67,10 +69,14 @@ pub struct Counters {
     /// The owner does not take its events.
     pub dropped_undrained: u64,
 
-    /// Announcements with a token we did not give for that address and topic.
+    /// Announcements, and items put, with a token we did not give for that address and topic.
     pub bad_tokens: u64,
-    /// Announcements that exceeded a limit of the storage.
+    /// Announcements, and items put, that exceeded a limit of the storage.
     pub store_full: u64,
+    /// Items that were not sent, because the address that asked had not proven that it receives what we send.
+    pub items_withheld: u64,
+    /// Items in answers that are not valid, or not what was asked for.
+    pub bad_items: u64,
     /// Answers with another id than the one expected at that address.
     pub id_changes: u64,
     /// Nodes named to us at addresses that we will not contact.

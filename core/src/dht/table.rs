@@ -208,6 +208,12 @@ impl Table {
         found
     }
 
+    /// Whether there is a node in the target's own bucket: one that shares more of the target's bits than we do.
+    pub(super) fn leads_to(&self, target: &[u8; 20]) -> bool {
+        let home = self.index(&NodeId(*target));
+        home + 1 == self.buckets.len() || self.buckets.get(home).is_some_and(|home| !home.entries.is_empty())
+    }
+
     /// The node whose last answer is oldest: the one to ask next, if only to see whether it is still there.
     pub(super) fn stalest(&self) -> Option<Contact> {
         self.entries().min_by_key(|entry| entry.answered).map(|entry| entry.contact)

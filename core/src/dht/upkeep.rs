@@ -174,6 +174,7 @@ impl Dht {
             self.bind_id(cx, ipv4);
         }
         self.topics.values_mut().for_each(|topic| topic.restart(cx.now));
+        self.restart_errands();
         self.keep_up(cx);
     }
 
@@ -183,10 +184,16 @@ impl Dht {
             self.seek_neighbours(cx, ipv4);
             self.refresh(cx, ipv4);
         }
-        if self.sweep_at <= cx.now && self.store.next_expiry().is_some_and(|at| at <= cx.now) {
+        if self.sweep_at <= cx.now && self.next_expiry().is_some_and(|at| at <= cx.now) {
             self.store.expire(cx.now, SWEEP);
+            self.items.expire(cx.now, SWEEP);
             self.sweep_at = cx.now + SWEEP_PAUSE;
         }
+    }
+
+    /// When the next of what is stored expires.
+    pub(super) fn next_expiry(&self) -> Option<Time> {
+        self.store.next_expiry().into_iter().chain(self.items.next_expiry()).min()
     }
 
     /// The lookup for the nodes around us has ended.

@@ -162,6 +162,11 @@ impl Node {
                         node.context.trouble(Some(handle), Trouble::NotAnnounced);
                     });
                 }
+                // The node keeps no items of its own.
+                dht::Event::Item { .. }
+                | dht::Event::ItemSought { .. }
+                | dht::Event::Stored { .. }
+                | dht::Event::NotStored { .. } => {}
                 dht::Event::Peers { topic, from, peers } => {
                     self.for_topic(topic, |node, handle| {
                         let source = from.map_or(Source::OurStore, |from| Source::Dht(from.ip()));

@@ -189,6 +189,8 @@ impl World {
                 Event::Peers { peers, .. } => assert!(!peers.is_empty()),
                 Event::Announced { nodes, .. } => assert!(nodes > 0),
                 Event::Bootstrapped { nodes } => assert!(nodes > 0),
+                Event::Stored { nodes, .. } => assert!(nodes > 0),
+                Event::Item { .. } | Event::ItemSought { .. } | Event::NotStored { .. } => {}
                 Event::BootstrapSilent { .. } | Event::NotAnnounced { .. } | Event::Observed { .. } => {}
             }
         }
@@ -217,6 +219,7 @@ impl World {
         assert!(stats.topics <= limits::DHT_TOPICS && stats.banned <= limits::DHT_BANS);
         assert!(stats.stored_topics <= limits::DHT_STORED_TOPICS);
         assert!(stats.stored_peers <= limits::DHT_STORED_PEERS);
+        assert!(stats.stored_items <= limits::DHT_STORED_ITEMS);
         assert!(stats.nodes_v4 + stats.nodes_v6 == self.dht.nodes().count());
     }
 }

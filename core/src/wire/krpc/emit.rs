@@ -84,7 +84,7 @@ impl Query<'_> {
                 write_want(to, *want);
                 b"get"
             }
-            Call::Put { token, value, mutable } => {
+            Call::Put { token, target, value, mutable } => {
                 if let Some(cas) = mutable.as_ref().and_then(|item| item.cas) {
                     to.bytes(b"cas").int(cas);
                 }
@@ -95,6 +95,9 @@ impl Query<'_> {
                         to.bytes(b"salt").bytes(item.salt);
                     }
                     to.bytes(b"seq").int(item.seq).bytes(b"sig").bytes(item.signature);
+                }
+                if let Some(target) = target {
+                    to.bytes(b"target").bytes(target.as_bytes());
                 }
                 to.bytes(b"token").bytes(token).bytes(b"v").raw(value);
                 b"put"

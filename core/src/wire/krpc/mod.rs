@@ -110,6 +110,9 @@ pub enum Call<'a> {
     Put {
         /// What the receiver gave in its answer to `get`.
         token: &'a [u8],
+        /// The item's key. The BEP has no such argument, because it follows from the rest; but one implementation does not
+        /// answer without it, and all others ignore it.
+        target: Option<InfoHash>,
         /// The value, still bencoded.
         value: &'a [u8],
         /// Only of a mutable item.

@@ -263,7 +263,8 @@ impl<'a> Fields<'a> {
             }),
             _ => return Err(Fault::Signature),
         };
-        Ok(Call::Put { token: self.token()?, value: self.value.ok_or(Fault::Value)?, mutable })
+        let target = self.target().map(|target| InfoHash(target.0));
+        Ok(Call::Put { token: self.token()?, target, value: self.value.ok_or(Fault::Value)?, mutable })
     }
 }
 

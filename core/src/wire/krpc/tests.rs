@@ -123,7 +123,12 @@ fn bep44_put_and_get() {
         body: Body::Query(Query {
             id: ASKER,
             read_only: false,
-            call: Call::Put { token: b"aoeusnth", value: b"12:Hello World!", mutable: Some(mutable) },
+            call: Call::Put {
+                token: b"aoeusnth",
+                target: Some(InfoHash(*b"mnopqrstuvwxyz123456")),
+                value: b"12:Hello World!",
+                mutable: Some(mutable),
+            },
         }),
     };
     let expected = [
@@ -131,7 +136,7 @@ fn bep44_put_and_get() {
         &key,
         b"4:salt6:foobar3:seqi4e3:sig64:",
         &signature,
-        b"5:token8:aoeusnth1:v12:Hello World!e1:q3:put1:t2:aa1:y1:qe",
+        b"6:target20:mnopqrstuvwxyz1234565:token8:aoeusnth1:v12:Hello World!e1:q3:put1:t2:aa1:y1:qe",
     ]
     .concat();
     assert_eq!(put.encode(), expected);
@@ -302,6 +307,7 @@ impl Owned {
             4 => Call::Get { target: InfoHash(self.target), seq: flag(3).then_some(self.number), want },
             5 => Call::Put {
                 token: &self.token,
+                target: flag(5).then_some(InfoHash(self.target)),
                 value: &value,
                 mutable: flag(3).then(|| PutMutable {
                     key: &self.key,
