@@ -4,6 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use folkmoot::core::dht::Event;
+use folkmoot::core::node::Progress;
 use folkmoot::{DhtNode, Error, Stage, defaults};
 use futures_lite::FutureExt as _;
 
@@ -70,12 +71,14 @@ fn tell(bound: &[std::net::SocketAddr]) {
 
 fn on_event(event: &Event, is_json: bool, ms: u64) {
     let told = match (event, is_json) {
-        (Event::Bootstrapped { nodes }, true) => {
-            ui::print(&json::status(ms, Stage::Bootstrap, format!("in the DHT with {nodes} nodes")))
-        }
-        (Event::Bootstrapped { nodes }, false) => {
-            eprintln!("  in the DHT with {nodes} nodes");
-            Ok(())
+        (&Event::Bootstrapped { nodes }, is_json) => {
+            let progress = Progress::Bootstrapped { nodes };
+            if is_json {
+                ui::print(&json::status(ms, progress.stage(), progress.to_string()))
+            } else {
+                eprintln!("  {progress}");
+                Ok(())
+            }
         }
         (Event::BootstrapSilent { asked }, false) => {
             eprintln!("! none of the {asked} addresses asked answers");

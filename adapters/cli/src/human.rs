@@ -69,11 +69,9 @@ impl Human {
             Event::Trouble { trouble, .. } => self.warn(trouble, trouble.hint()),
             Event::Address { public, source } => match source {
                 AddressSource::Stun(server) => {
-                    self.aside(format_args!("your public address is {public}, says {server}"))
+                    self.aside(format_args!("you are seen at {public}, says {server}"))
                 }
-                AddressSource::Dht => {
-                    self.aside(format_args!("your public address is {public}, say DHT nodes"))
-                }
+                AddressSource::Dht => self.aside(format_args!("you are seen at {public}, say DHT nodes")),
             },
             Event::Joined { .. } => self.aside("looking for the others"),
             Event::Connected { member, name, path, since_join, .. } => {
