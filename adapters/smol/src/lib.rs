@@ -56,3 +56,8 @@ pub use folkmoot_core::node::{
     AddressSource, DisconnectReason, Event, MeetingHandle, MemberState, MemberView, Path, Progress, Stage,
     Tag, Trouble,
 };
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
