@@ -59,7 +59,7 @@ struct Person {
     run: u32,
     /// Meetings this run is in.
     joined: BTreeSet<u8>,
-    /// Meetings it has joined in any run and not left.
+    /// Meetings it has joined in any run.
     ever_joined: BTreeSet<u8>,
     /// Whom this run is connected to, by meeting, and which run of theirs it was.
     connected: BTreeMap<(u8, usize), u32>,
@@ -132,7 +132,6 @@ impl Checker {
         let untold: Vec<_> =
             person.connected.keys().filter(|(of, _)| *of == meeting).map(|(_, other)| *other).collect();
         person.joined.remove(&meeting);
-        person.ever_joined.remove(&meeting);
         // Who joins again meets everyone anew. What was heard stays heard: nothing comes twice in one run.
         person.connected.retain(|(of, _), _| *of != meeting);
         person.met.retain(|(of, _)| *of != meeting);
@@ -323,16 +322,27 @@ impl Checker {
         owed.is_none()
     }
 
-    /// What is still owed, a sentence each.
-    pub(super) fn pending(&self) -> impl Iterator<Item = String> {
-        self.owed().map(|owed| self.explain(owed))
+    /// What is still owed, a sentence each; of missing connections also who misses whom in which meeting.
+    pub(super) fn pending(&self) -> impl Iterator<Item = (String, Option<(usize, usize, u8)>)> {
+        self.owed().map(|owed| match owed {
+            Owed::Connection { who, to, meeting } => (self.explain(owed), Some((who, to, meeting))),
+            _ => (self.explain(owed), None),
+        })
+    }
+
+    /// The device of a member.
+    pub(super) fn device(&self, who: usize) -> DeviceId {
+        self.people[who].device
     }
 
     fn owed(&self) -> impl Iterator<Item = Owed> {
         let count = self.people.len();
         let pairs = (0..count).flat_map(move |who| (0..count).map(move |to| (who, to)));
         let connections = pairs.flat_map(|(who, to)| {
-            self.people[who].joined.iter().map(move |&meeting| Owed::Connection { who, to, meeting })
+            let joined = self.people[who].joined.iter();
+            joined.flat_map(move |&meeting| {
+                [Owed::Connection { who, to, meeting }, Owed::Farewell { who, to, meeting }]
+            })
         });
         let messages = (0..self.said.len()).flat_map(move |said| {
             (0..count).flat_map(move |to| [Owed::Delivery { said, to }, Owed::Acknowledgement { said, to }])
@@ -346,6 +356,10 @@ impl Checker {
                 let (one, other) = (&self.people[who], &self.people[to]);
                 let both = one.joined.contains(&meeting) && other.joined.contains(&meeting);
                 both && self.can_meet(who, to) && one.connected.get(&(meeting, to)) != Some(&other.run)
+            }
+            Owed::Farewell { who, to, meeting } => {
+                let connected = self.people[who].connected.contains_key(&(meeting, to));
+                connected && self.can_meet(who, to) && !self.people[to].joined.contains(&meeting)
             }
             Owed::Delivery { said, to } => {
                 let said = &self.said[said];
@@ -372,6 +386,9 @@ impl Checker {
             Owed::Connection { who, to, meeting } => {
                 let verdict = self.verdicts[who][to];
                 format!("{who} is not connected to {to} in meeting {meeting} ({verdict})")
+            }
+            Owed::Farewell { who, to, meeting } => {
+                format!("{who} does not know that {to} has left meeting {meeting}")
             }
             Owed::Delivery { said, to } => format!("{to} has not heard {:?}", self.said[said].text),
             Owed::Acknowledgement { said, to } => {
@@ -406,10 +423,11 @@ impl Person {
     }
 }
 
-/// Something that may be owed: a connection, a delivery, an acknowledgement.
+/// Something that may be owed: a connection, the end of one, a delivery, an acknowledgement.
 #[derive(Clone, Copy, Debug)]
 enum Owed {
     Connection { who: usize, to: usize, meeting: u8 },
+    Farewell { who: usize, to: usize, meeting: u8 },
     Delivery { said: usize, to: usize },
     Acknowledgement { said: usize, to: usize },
 }

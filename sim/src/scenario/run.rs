@@ -227,7 +227,8 @@ impl Director {
             }
             if self.stage.world.next_at().is_none_or(|at| at > deadline) {
                 self.stage.world.advance_to(deadline);
-                self.pending = self.check.pending().take(LISTED).collect();
+                let pending = self.check.pending().take(LISTED);
+                self.pending = pending.map(|(what, missing)| what + &self.view(missing)).collect();
                 let what = format!("{} things are pending after {within:?}", self.check.pending().count());
                 self.check.problem(deadline, what);
                 return false;
@@ -240,6 +241,18 @@ impl Director {
             self.settles += 1;
         }
         true
+    }
+
+    /// How a node itself sees a member it is not connected to.
+    fn view(&self, missing: Option<(usize, usize, u8)>) -> String {
+        let Some((who, to, meeting)) = missing else { return String::new() };
+        let host = self.stage.members[who].host;
+        let node = self.stage.world.program(host).and_then(NodeHost::node);
+        let views = node.map(|node| node.members(MeetingHandle(meeting.into()))).unwrap_or_default();
+        match views.into_iter().find(|view| view.device == self.check.device(to)) {
+            Some(view) => format!("; its node says: {:?}", view.state),
+            None => "; its node does not know it".into(),
+        }
     }
 
     fn finish(mut self, scenario: &Scenario, seed: u64) -> Outcome {
