@@ -25,6 +25,9 @@ const TRIES: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(500), Duration::from_millis(1_500), Duration::from_millis(3_500)];
 /// How long an address that did not answer is left alone.
 const COOLING: Duration = Duration::from_secs(120);
+/// The same while nobody is connected: then what the DHT still names may be the only way to anyone, and whoever
+/// could not be reached for a moment must not stay lost for two minutes. [`ALLOWANCE`] bounds it all the same.
+const COOLING_ALONE: Duration = Duration::from_secs(20);
 /// The least time between two knocks into one network (/24, /64): two a second.
 const PREFIX_GAP: Duration = Duration::from_millis(500);
 /// New addresses taken from one answer of a DHT node or one member's gossip.
@@ -176,7 +179,7 @@ impl Rendezvous {
         self.refill(cx.now);
         let mut taken = Vec::new();
         for &address in addresses {
-            if self.doors.get(&address).is_some_and(|door| !door.is_cold(cx.now)) {
+            if self.doors.get(&address).is_some_and(|door| !door.is_cold(cx.now, self.cooling())) {
                 continue;
             }
             if !may_be_knocked(address, source) {
@@ -290,6 +293,13 @@ impl Rendezvous {
         }
     }
 
+    fn cooling(&self) -> Duration {
+        match self.mode {
+            Mode::Alone(_) => COOLING_ALONE,
+            Mode::EntryPoint | Mode::Quiet => COOLING,
+        }
+    }
+
     fn knock_due(&mut self, now: Time) {
         for (&to, door) in &mut self.doors {
             if door.due.is_none_or(|due| due > now) {
@@ -324,7 +334,8 @@ impl Rendezvous {
         if self.doors.len() < limits::DOORS {
             return true;
         }
-        self.doors.retain(|_, door| !door.is_cold(now));
+        let cooling = self.cooling();
+        self.doors.retain(|_, door| !door.is_cold(now, cooling));
         let oldest =
             self.doors.iter().filter(|(_, door)| door.due.is_none()).min_by_key(|(_, door)| door.first);
         if let Some((&address, _)) = oldest
@@ -338,8 +349,8 @@ impl Rendezvous {
 
 impl Door {
     /// Whether enough time has passed to try it anew.
-    fn is_cold(&self, now: Time) -> bool {
-        self.due.is_none() && now - self.first >= COOLING
+    fn is_cold(&self, now: Time, cooling: Duration) -> bool {
+        self.due.is_none() && now - self.first >= cooling
     }
 }
 
@@ -442,13 +453,16 @@ mod tests {
 
     #[test]
     fn an_address_is_tried_four_times_then_left_alone() {
-        let mut bench = Bench::new();
-        assert_eq!(bench.with(|r, cx| r.rumour(cx, STRANGER, &victims(1))).len(), 1);
-        let done = bench.run(Duration::from_secs(100));
-        assert_eq!(count(&done, is_knock), 4);
-        assert!(bench.with(|r, cx| r.rumour(cx, STRANGER, &victims(1))).is_empty(), "cooling");
-        bench.run(Duration::from_secs(30));
-        assert_eq!(bench.with(|r, cx| r.rumour(cx, STRANGER, &victims(1))).len(), 1, "cold");
+        for (company, cooling) in [(0, 20), (3, 120)] {
+            let mut bench = Bench::new();
+            bench.with(|r, cx| r.set_company(cx, company, true));
+            assert_eq!(bench.with(|r, cx| r.rumour(cx, STRANGER, &victims(1))).len(), 1);
+            let done = bench.run(Duration::from_secs(cooling - 1));
+            assert_eq!(count(&done, is_knock), 4);
+            assert!(bench.with(|r, cx| r.rumour(cx, STRANGER, &victims(1))).is_empty(), "cooling");
+            bench.run(Duration::from_secs(1));
+            assert_eq!(bench.with(|r, cx| r.rumour(cx, STRANGER, &victims(1))).len(), 1, "cold");
+        }
     }
 
     #[test]

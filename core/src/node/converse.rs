@@ -124,6 +124,9 @@ impl Node {
                         text,
                         history,
                     });
+                    if !history {
+                        self.reconsider(device);
+                    }
                 }
                 log::Event::Delivered { seq, to } => {
                     if let Some((to, _)) = who(to) {

@@ -69,6 +69,14 @@ impl Node {
         }
     }
 
+    /// Others are in touch with a device: worth another try, if we gave it up. Once the way is clear again, nothing else may
+    /// happen between the two.
+    pub(super) fn reconsider(&mut self, device: DeviceId) {
+        if self.links.peers.get(&device).is_some_and(Peer::is_away) {
+            self.want(device, Urgency::InTurn);
+        }
+    }
+
     /// Makes sure that there is an entry for this run of a device, and drops what belonged to an earlier one; `false` if
     /// there is no room.
     fn admit(&mut self, device: DeviceId, incarnation: Incarnation) -> bool {

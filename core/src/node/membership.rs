@@ -159,7 +159,10 @@ impl Node {
             let Some(open) = open else { return };
             let known =
                 Record::claimed_device(bytes).is_some_and(|device| open.roster.get_any(device).is_some());
-            if open.roster.holds(bytes).is_some_and(|person| person.presence == Presence::Here) {
+            if let Some(person) = open.roster.holds(bytes).filter(|person| person.presence == Presence::Here)
+            {
+                let device = person.record.device();
+                self.reconsider(device);
                 continue;
             }
             // Anyone with the code can make devices up, so one member may tell of so many and no more.
