@@ -106,6 +106,9 @@ impl Faults<'_> {
         }
         self.mend();
         self.steps.extend([
+            // Two who gave each other up look for each other ever more rarely; what they say, passed on by others, tells
+            // them that they are there.
+            after(5_000, Act::Say(Who::All, 0)),
             now(Act::Settle(Duration::from_secs(60))),
             now(Act::Say(Who::All, 0)),
             now(Act::Settle(Duration::from_secs(30))),
