@@ -281,6 +281,8 @@ fn asleep() -> Scenario {
         after(119_000, Act::Say(Who::One(2), 0)),
         now(Act::Resume(Who::One(0))),
         after(10_000, Act::Heal),
+        // Who was given up is looked for ever more rarely, unless it is heard of: here by what the third passes on.
+        now(Act::Say(Who::All, 0)),
         now(Act::Settle(Duration::from_secs(30))),
         now(Act::Say(Who::All, 0)),
         now(Act::Settle(Duration::from_secs(5))),
