@@ -9,7 +9,7 @@ use folkmoot_core::wire::krpc::{Body, Call, Contact, Message, Query, Response, V
 use crate::bytes::Bytes;
 
 /// Steps in one run: beyond that the fuzzer only grows slower.
-const MAX_STEPS: usize = 256;
+const MAX_STEPS: usize = 128;
 
 /// A node among others that ask and answer what they like: every datagram is accounted for, nothing grows without limit,
 /// nothing goes to where nobody is, and there is no hot loop.
@@ -69,7 +69,7 @@ impl World {
                 self.pass(end);
             }
             7 => {
-                let end = self.now + Duration::from_secs(u64::from(bytes.u8()) * 16);
+                let end = self.now + Duration::from_secs(u64::from(bytes.u8()) * 4);
                 self.pass(end);
             }
             8 => {
