@@ -177,8 +177,12 @@ impl Rendezvous {
     /// Takes in addresses that somebody named, and gives back those that are new and will be knocked.
     pub fn rumour(&mut self, cx: &mut Cx<'_>, source: Source, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
         self.refill(cx.now);
+        // The allowance is scarce where members behind NATs that change their port are announced under many: whoever was
+        // never asked comes first, then whoever was asked the longest ago.
+        let mut addresses = addresses.to_vec();
+        addresses.sort_by_key(|address| self.doors.get(address).map(|door| door.first));
         let mut taken = Vec::new();
-        for &address in addresses {
+        for address in addresses {
             if self.doors.get(&address).is_some_and(|door| !door.is_cold(cx.now, self.cooling())) {
                 continue;
             }

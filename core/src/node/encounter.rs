@@ -187,8 +187,11 @@ impl Node {
 
     /// Addresses that may be members', as somebody says.
     pub(super) fn rumour(&mut self, handle: MeetingHandle, source: Source, addresses: &[SocketAddr]) {
-        let unknown: Vec<SocketAddr> =
-            addresses.iter().copied().filter(|&a| self.is_in_range(a) && !self.is_known(handle, a)).collect();
+        let unknown = addresses.iter().copied().filter(|&a| self.is_in_range(a) && !self.is_known(handle, a));
+        // An unknown port of our own NAT is a neighbour's, or more likely one that it gave us for a while: last of all.
+        let is_foreign = |a: &SocketAddr| self.addresses.publics().all(|public| public.ip() != a.ip());
+        let (foreign, ours): (Vec<_>, Vec<_>) = unknown.partition(is_foreign);
+        let unknown = [foreign, ours].concat();
         let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) else {
             return;
         };
