@@ -19,8 +19,8 @@ const MAX_STEPS: usize = 64;
 /// Datagrams under way: a shell drops what its socket has no room for.
 const MAX_UNDER_WAY: usize = 256;
 
-/// Two members on a network that loses, damages, repeats, replays and invents datagrams, while machines sleep and clocks
-/// jump: nothing is heard that was not said, nothing twice, nothing out of order; and there is no hot loop.
+/// Two members on a network that loses, damages, repeats, replays and invents datagrams, while machines sleep, clocks
+/// jump, and members leave and come back: nothing is heard that was not said, nothing twice, nothing out of order; and there is no hot loop.
 pub fn node(bytes: &[u8]) {
     let mut bytes = Bytes(bytes);
     let mut world = World::new();
@@ -79,8 +79,7 @@ impl World {
         for index in 0..2 {
             let at = world.nodes[index].at;
             world.handle(index, Input::Network(Network::Sockets(vec![socket(at)])));
-            let code = Code::new("acid tulip").expect("long enough");
-            world.handle(index, Input::Command(Command::Join { meeting: MEETING, code }));
+            world.join(index);
         }
         world
     }
@@ -89,7 +88,7 @@ impl World {
         let (what, index) = (bytes.u8(), usize::from(bytes.u8() % 2));
         match what % 10 {
             0..=2 => self.pass(Duration::from_millis(u64::from(bytes.u8()) * 8)),
-            3 => self.pass(Duration::from_millis(bytes.u16().into())),
+            3 => self.pass(Duration::from_millis(u64::from(bytes.u16()) / 4)),
             4 => self.weather = [bytes.u16(), bytes.u16(), bytes.u16()],
             5 => self.say(index, &String::from_utf8_lossy(bytes.slice(usize::from(what)))),
             6 => {
@@ -98,6 +97,8 @@ impl World {
                 self.receive(index, from, junk);
             }
             7 => self.replay(index, bytes),
+            8 if what < 64 => self.handle(index, Input::Command(Command::Leave { meeting: MEETING })),
+            8 if what < 128 => self.join(index),
             8 => {
                 let unix = UnixTime::from_millis(1_790_000_000_000 + u64::from(bytes.u16()) * 60_000);
                 self.handle(index, Input::Clock(unix));
@@ -111,6 +112,11 @@ impl World {
                 self.handle(index, Input::Network(network));
             }
         }
+    }
+
+    fn join(&mut self, index: usize) {
+        let code = Code::new("acid tulip").expect("long enough");
+        self.handle(index, Input::Command(Command::Join { meeting: MEETING, code }));
     }
 
     /// An attacker repeats something, to either, from anywhere, changed or not.
