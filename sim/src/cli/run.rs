@@ -1,0 +1,69 @@
+//! `moot-sim run`.
+
+use std::io::{self, BufWriter, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use folkmoot_sim::scenario::{self, NAMES, Options};
+use serde_json::json;
+
+use super::Done;
+use super::tell::{Telling, replay, tell, tell_json};
+
+/// Runs one scenario and tells what came of it
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Which; `moot-sim list` shows them
+    #[arg(default_value = NAMES[0].0)]
+    scenario: String,
+    /// What is drawn is a function of it
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// NDJSON; the last line is {"event":"done","hash":…}
+    #[arg(long)]
+    json: bool,
+    /// Also prints what the nodes tell their applications
+    #[arg(long)]
+    events: bool,
+    /// Also prints every packet
+    #[arg(long)]
+    trace: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Done {
+    let Arguments { scenario: name, seed, json, events, trace } = arguments;
+    let (name, seed) = (name.as_str(), *seed);
+    let how = Telling { json: *json, events: *events || *json, trace: *trace };
+    let scenario = scenario::find(name, seed)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    if how.json {
+        writeln!(
+            out,
+            "{}",
+            json!({"v": 1, "event": "scenario", "name": name, "seed": seed, "line": scenario.to_string()})
+        )?;
+    } else {
+        writeln!(out, "{scenario}\nseed {seed}")?;
+    }
+    out.flush()?;
+    let start = Instant::now();
+    let options = Options { keep_records: how.trace };
+    let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| scenario::run(&scenario, seed, options))) else {
+        if how.json {
+            writeln!(out, "{}", json!({"event": "broken", "what": "a panic; see stderr"}))?;
+        }
+        eprintln!("replay with: {}", replay(name, seed));
+        return Ok(false);
+    };
+    let wall = start.elapsed();
+    if how.json {
+        tell_json(&mut out, &outcome, how)?
+    } else {
+        tell(&mut out, &outcome, how, wall)?
+    }
+    out.flush()?;
+    if !outcome.is_good() {
+        eprintln!("replay with: {}", replay(name, seed));
+    }
+    Ok(outcome.is_good())
+}
