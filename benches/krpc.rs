@@ -9,7 +9,9 @@ use std::net::SocketAddr;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use folkmoot_core::base::{InfoHash, NodeId};
-use folkmoot_core::wire::krpc::{Body, Call, Contact, Message, Query, Response, Values, Want, write_contact};
+use folkmoot_core::wire::krpc::{
+    Body, Call, Capabilities, Contact, Message, Query, Response, Values, Want, write_contact,
+};
 use serde::{Deserialize, Serialize};
 use serde_bytes::{ByteBuf, Bytes};
 
@@ -65,7 +67,8 @@ fn krpc(c: &mut Criterion) {
     let values = values_of(&peers);
 
     let want = Some(Want { v4: true, v6: true });
-    let query = Query { id: ID, read_only: false, call: Call::GetPeers { info_hash: TOPIC, want } };
+    let query =
+        Query { id: ID, read_only: false, call: Call::GetPeers { info_hash: TOPIC, want, scrape: false } };
     let reply = Response { id: ID, nodes: Some(&nodes), token: Some(TOKEN), ..Response::default() };
     let values = Some(Values::of(&values));
     for (shape, body, peers) in [
@@ -73,7 +76,12 @@ fn krpc(c: &mut Criterion) {
         ("reply with 8 nodes", Body::Response(reply.clone()), &[]),
         ("reply with 8 nodes and 50 values", Body::Response(Response { values, ..reply }), &peers),
     ] {
-        shape_of(c, shape, &Message { tid: TID, version: Some(VERSION), body }, peers);
+        shape_of(
+            c,
+            shape,
+            &Message { tid: TID, version: Some(VERSION), capabilities: Capabilities::NONE, body },
+            peers,
+        );
     }
 }
 

@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bound = socket.local_addr()?;
     let (mut rng, mut out) = (Rng::new(entropy), Outbox::default());
     let mut cx = Cx { now: Time::ZERO, unix: UnixTime::default(), rng: &mut rng, out: &mut out };
-    let mut dht = Dht::new(Config { id: None, mode: Mode::ReadOnly }, &mut cx);
+    let mut dht = Dht::new(Config { mode: Mode::ReadOnly, ..Config::default() }, &mut cx);
     dht.set_sockets(&mut cx, &[SocketInfo { id: SocketId(0), bound, addrs: vec![host.ip()] }]);
     dht.bootstrap(&mut cx, &[host]);
 

@@ -51,7 +51,7 @@ impl DhtNode {
         let mut rng = Rng::new(profile::entropy()?);
         let mut out = Outbox::default();
         let mut cx = Cx { now: clock.now(), unix: clock.unix(), rng: &mut rng, out: &mut out };
-        let mut dht = Dht::new(Config { id: None, mode: Mode::Server }, &mut cx);
+        let mut dht = Dht::new(Config { mode: Mode::Server, ..Config::default() }, &mut cx);
         dht.set_sockets(&mut cx, &sockets.infos());
         let now = Instant::now();
         let resolved = async_channel::unbounded();

@@ -46,7 +46,7 @@ impl Dht {
     pub fn poll(&mut self, cx: &mut Cx<'_>, topic: InfoHash) -> bool {
         self.report_stored(topic);
         let Some(storer) = self.topics.get_mut(&topic).and_then(Topic::next_poll) else { return false };
-        let call = Call::GetPeers { info_hash: topic, want: None };
+        let call = Call::GetPeers { info_hash: topic, want: None, scrape: false };
         self.rpc.has_room() && self.ask(cx, storer.addr, Some(storer.id), call, Purpose::Poll(topic), false)
     }
 
@@ -99,7 +99,8 @@ impl Dht {
         else {
             return false;
         };
-        let call = Call::AnnouncePeer { info_hash: hash, port, implied_port: true, token: &token };
+        let call =
+            Call::AnnouncePeer { info_hash: hash, port, implied_port: true, seed: false, token: &token };
         self.ask(cx, addr, Some(contact.id), call, Purpose::Announce(hash), again)
     }
 

@@ -199,7 +199,7 @@ impl Dht {
         let want: Option<Want> = None;
         match lookup.goal() {
             Goal::Neighbours => Call::FindNode { target: lookup.target(), want },
-            Goal::Peers(info_hash) => Call::GetPeers { info_hash, want },
+            Goal::Peers(info_hash) => Call::GetPeers { info_hash, want, scrape: false },
             Goal::Item(errand) => {
                 let seq = self.errands.get(&errand).and_then(Errand::seq);
                 Call::Get { target: InfoHash(lookup.target().0), seq, want }
@@ -250,7 +250,7 @@ impl Dht {
                     self.lookups.get(&id).map(|lookup| self.lookup_call(lookup))
                 }
             }
-            Purpose::Poll(info_hash) => Some(Call::GetPeers { info_hash, want: None }),
+            Purpose::Poll(info_hash) => Some(Call::GetPeers { info_hash, want: None, scrape: false }),
             Purpose::Ping => Some(Call::Ping),
             Purpose::Announce(topic) => {
                 if !pending.again {

@@ -1,4 +1,5 @@
 use crate::base::NodeId;
+use crate::wire::krpc::Capabilities;
 
 /// How a [`Dht`](super::Dht) is set up.
 #[derive(Clone, Debug, Default)]
@@ -8,6 +9,8 @@ pub struct Config {
     pub id: Option<NodeId>,
     /// Whom we answer.
     pub mode: Mode,
+    /// What we can do beyond the BEPs, told in every message to whoever knows what it means.
+    pub capabilities: Capabilities,
 }
 
 /// Whom a node answers. One that does not answer says so in its own queries (BEP 43), so that nobody's routing table

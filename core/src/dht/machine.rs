@@ -16,7 +16,9 @@ use super::upkeep::{Overlay, Unverified};
 use super::{Config, Counters, Event, Mode, Stats};
 use crate::base::{Cx, InfoHash, NodeId, Scope, SocketId, SocketInfo, Time, Wake};
 use crate::limits;
-use crate::wire::krpc::{self, Body, Call, Contact, ErrorCode, ErrorReply, Message, Query, Reject};
+use crate::wire::krpc::{
+    self, Body, Call, Capabilities, Contact, ErrorCode, ErrorReply, Message, Query, Reject,
+};
 
 /// What we send as our software: two letters, and two bytes of version.
 pub(super) const VERSION: &[u8; 4] = b"FM\x00\x01";
@@ -30,6 +32,8 @@ pub struct Dht {
     /// Whether our ids stay what they are, whatever our address.
     pub(super) id_is_fixed: bool,
     pub(super) mode: Mode,
+    /// What we say in every message that we can do.
+    pub(super) capabilities: Capabilities,
     /// Whether an unsolicited query from the internet has reached us.
     pub(super) reachable: bool,
     pub(super) sockets: Vec<SocketInfo>,
@@ -67,6 +71,7 @@ impl Dht {
         Self {
             id_is_fixed: config.id.is_some(),
             mode: config.mode,
+            capabilities: config.capabilities,
             reachable: false,
             sockets: Vec::new(),
             v4: Overlay::new(id),
@@ -271,7 +276,12 @@ impl Dht {
         let read_only = !self.serves(to.ip()) && !is_probe;
         let tid = self.rpc.begin(cx.now, cx.rng, (socket, to), expected, purpose, again);
         let body = Body::Query(Query { id: self.id(to.is_ipv4()), read_only, call });
-        cx.transmit(socket, None, to, Message { tid: &tid, version: Some(VERSION), body }.encode());
+        cx.transmit(
+            socket,
+            None,
+            to,
+            Message { tid: &tid, version: Some(VERSION), capabilities: self.capabilities, body }.encode(),
+        );
         self.contacted.insert(to.ip());
         self.counters.sent += 1;
         true
@@ -360,7 +370,7 @@ impl Dht {
 
     pub(super) fn refuse(&mut self, cx: &mut Cx<'_>, origin: &Origin, tid: &[u8], code: ErrorCode) {
         let body = Body::Error(ErrorReply::from(code));
-        let bytes = Message { tid, version: Some(VERSION), body }.encode();
+        let bytes = Message { tid, version: Some(VERSION), capabilities: self.capabilities, body }.encode();
         cx.transmit(origin.socket, origin.local, origin.from, bytes);
     }
 }

@@ -52,4 +52,4 @@ pub use self::event::{Event, NotStored};
 pub use self::item::{Author, Item, ItemError, ItemId, MAX_SALT, MAX_VALUE, MutableItem, Salt, Value};
 pub use self::machine::Dht;
 pub use self::stats::{Counters, Stats};
-pub use crate::wire::krpc::Contact;
+pub use crate::wire::krpc::{Capabilities, Contact};

@@ -21,8 +21,8 @@ impl Dht {
         match query.call {
             Call::Ping => self.answer(cx, origin, tid, &Response::default()),
             Call::FindNode { target, want } => self.answer_nodes(cx, origin, tid, &target, want),
-            Call::GetPeers { info_hash, want } => self.answer_peers(cx, origin, tid, info_hash, want),
-            Call::AnnouncePeer { info_hash, port, implied_port, token } => {
+            Call::GetPeers { info_hash, want, .. } => self.answer_peers(cx, origin, tid, info_hash, want),
+            Call::AnnouncePeer { info_hash, port, implied_port, token, .. } => {
                 let port = if implied_port { origin.from.port() } else { port };
                 self.on_announce(cx, origin, tid, info_hash, SocketAddr::new(origin.from.ip(), port), token);
             }
@@ -143,7 +143,13 @@ impl Dht {
     ) {
         let response =
             Response { id: self.id(origin.from.is_ipv4()), ip: Some(origin.from), ..response.clone() };
-        let bytes = Message { tid, version: Some(VERSION), body: Body::Response(response) }.encode();
+        let bytes = Message {
+            tid,
+            version: Some(VERSION),
+            capabilities: self.capabilities,
+            body: Body::Response(response),
+        }
+        .encode();
         debug_assert!(bytes.len() <= longest.max(128), "{} bytes to {origin:?}", bytes.len());
         cx.transmit(origin.socket, origin.local, origin.from, bytes);
     }
@@ -188,7 +194,19 @@ impl Dht {
         // `d2:ip6:` address `1:rd2:id20:` id `5:token8:` token `e1:t32:` tid `1:v4:` version `1:y1:re`
         let ip = if origin.from.is_ipv4() { 6 + 6 } else { 7 + 18 };
         let token = if with_token { 9 + tokens::LEN } else { 0 };
-        let fixed = 1 + ip + 11 + NodeId::LEN + token + 1 + 6 + tid + 5 + VERSION.len() + 6 + 1;
+        let fixed = 1
+            + ip
+            + 11
+            + NodeId::LEN
+            + token
+            + 1
+            + 6
+            + tid
+            + 5
+            + VERSION.len()
+            + 6
+            + 1
+            + self.capabilities.encoded_len();
         debug_assert!(tid <= krpc::MAX_TID);
         self.longest(origin).saturating_sub(fixed)
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::*;
 use crate::base::{Cx, InfoHash, NodeId, Outbox, Rng, SocketId, SocketInfo, Time, UnixTime};
 use crate::limits;
-use crate::wire::krpc::{Body, Call, ErrorCode, Message, Query, Response};
+use crate::wire::krpc::{Body, Call, Capabilities, ErrorCode, Message, Query, Response};
 
 const SOCKET: SocketId = SocketId(3);
 const TOPIC: InfoHash = InfoHash(*b"a topic of our tests");
@@ -436,7 +436,7 @@ fn our_id_follows_our_address() {
 
     // What the owner fixed stays.
     let fixed = NodeId([7; 20]);
-    let host = world.add(outside(3), Config { id: Some(fixed), mode: Mode::Server });
+    let host = world.add(outside(3), Config { id: Some(fixed), mode: Mode::Server, ..Config::default() });
     world.enter(host);
     world.run(secs(30));
     assert_eq!((world.hosts[host].dht.id(true), is_bound(&world, host)), (fixed, false));
@@ -480,7 +480,7 @@ impl Stranger {
     /// Sends a query, and returns the length of it and the answer to it.
     fn ask(&self, world: &mut World, read_only: bool, call: Call<'_>) -> (usize, Option<Vec<u8>>) {
         let body = Body::Query(Query { id: self.id, read_only, call });
-        let query = Message { tid: b"tidy", version: None, body }.encode();
+        let query = Message { tid: b"tidy", version: None, capabilities: Capabilities::NONE, body }.encode();
         world.strays.clear();
         world.deliver(0, self.addr, &query);
         let answers = world.strays.iter().filter(|(_, to, bytes)| {
@@ -501,7 +501,7 @@ fn response(bytes: &[u8]) -> Response<'_> {
     }
 }
 
-const GET: Call<'static> = Call::GetPeers { info_hash: TOPIC, want: None };
+const GET: Call<'static> = Call::GetPeers { info_hash: TOPIC, want: None, scrape: false };
 
 #[test]
 fn a_token_is_good_for_its_address_and_topic_only() {
@@ -509,8 +509,13 @@ fn a_token_is_good_for_its_address_and_topic_only() {
     let [ada, eve] = ["198.51.100.1:7000", "203.0.113.9:7000"].map(Stranger::new);
     let answer = ada.ask(&mut world, true, GET).1.unwrap();
     let token = response(&answer).token.unwrap().to_vec();
-    let call =
-        |info_hash, port, implied_port| Call::AnnouncePeer { info_hash, port, implied_port, token: &token };
+    let call = |info_hash, port, implied_port| Call::AnnouncePeer {
+        info_hash,
+        port,
+        implied_port,
+        seed: false,
+        token: &token,
+    };
     let refused = |bytes: Option<Vec<u8>>| {
         let bytes = bytes.unwrap();
         matches!(Message::parse(&bytes).unwrap().body, Body::Error(error) if error.code == ErrorCode::Protocol as i64)
@@ -542,7 +547,7 @@ fn answers_to_the_unproven_are_no_weapon() {
     let calls = [
         Call::Ping,
         GET,
-        Call::GetPeers { info_hash: TOPIC, want: both },
+        Call::GetPeers { info_hash: TOPIC, want: both, scrape: false },
         Call::FindNode { target, want: None },
         Call::FindNode { target, want: both },
         Call::Get { target: TOPIC, seq: None, want: None },
@@ -608,7 +613,7 @@ fn one_met_by_its_question_is_verified_ninety_seconds_later() {
     assert!(matches!(message.body, Body::Query(Query { call: Call::Ping, .. })));
     assert_eq!(world.hosts[0].dht.nodes().count(), nodes, "not before it has answered");
     let body = Body::Response(Response { id: stranger.id, ..Response::default() });
-    let answer = Message { tid: message.tid, version: None, body }.encode();
+    let answer = Message { tid: message.tid, version: None, capabilities: Capabilities::NONE, body }.encode();
     let elsewhere = SocketAddr::new(stranger.addr.ip(), 7_001);
     world.deliver(0, elsewhere, &answer);
     assert_eq!(world.hosts[0].dht.nodes().count(), nodes);
@@ -632,7 +637,7 @@ fn garbage_meets_silence_and_is_counted() {
     let other: SocketAddr = "198.51.100.1:7000".parse().unwrap();
     let ping = |id| {
         let body = Body::Query(Query { id, read_only: true, call: Call::Ping });
-        Message { tid: b"tidy", version: None, body }.encode()
+        Message { tid: b"tidy", version: None, capabilities: Capabilities::NONE, body }.encode()
     };
     type Count = fn(&Counters) -> u64;
     let cases: [(SocketAddr, &[u8], Count); 8] = [
@@ -675,7 +680,7 @@ fn a_flood_changes_nothing_but_counters() {
             _ => Call::FindNode { target: NodeId(rng.array()), want: None },
         };
         let body = Body::Query(Query { id: NodeId(rng.array()), read_only: false, call });
-        let query = Message { tid: b"tidy", version: None, body }.encode();
+        let query = Message { tid: b"tidy", version: None, capabilities: Capabilities::NONE, body }.encode();
         world.deliver(0, from, &query);
         if n % 10 == 0 {
             world.run(Duration::from_millis(1));
@@ -711,7 +716,9 @@ fn a_liar_cannot_make_us_ask_a_victim() {
         let values = Some(crate::wire::krpc::Values::of(&values));
         let response = Response { id: liar.id, nodes: Some(&nodes), values, ..Response::default() };
         let tid = Message::parse(&bytes).unwrap().tid;
-        let answer = Message { tid, version: None, body: Body::Response(response) }.encode();
+        let answer =
+            Message { tid, version: None, capabilities: Capabilities::NONE, body: Body::Response(response) }
+                .encode();
         world.deliver(0, liar.addr, &answer);
     }
     world.run(Duration::from_millis(100));
@@ -771,9 +778,10 @@ fn an_owner_that_does_not_read_loses_datagrams_and_no_memory() {
     let mut cx = Cx { now: world.now, unix: UnixTime::default(), rng, out: &mut out };
     for port in 1..3_000_u16 {
         let token = dht.tokens.issue(cx.now, stranger.addr.ip(), &TOPIC);
-        let call = Call::AnnouncePeer { info_hash: TOPIC, port, implied_port: false, token: &token };
+        let call =
+            Call::AnnouncePeer { info_hash: TOPIC, port, implied_port: false, seed: false, token: &token };
         let body = Body::Query(Query { id: stranger.id, read_only: true, call });
-        let query = Message { tid: b"tidy", version: None, body }.encode();
+        let query = Message { tid: b"tidy", version: None, capabilities: Capabilities::NONE, body }.encode();
         dht.handle_datagram(&mut cx, SOCKET, None, stranger.addr, &query);
     }
     assert!(dht.stats().counters.dropped_undrained > 1_000);

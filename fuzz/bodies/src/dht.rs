@@ -4,7 +4,9 @@ use std::time::Duration;
 use folkmoot_core::base::{Cx, InfoHash, NodeId, Outbox, Rng, Scope, SocketId, SocketInfo, Time, UnixTime};
 use folkmoot_core::dht::{Config, Counters, Dht, Event, Mode};
 use folkmoot_core::limits;
-use folkmoot_core::wire::krpc::{Body, Call, Contact, Message, Query, Response, Values, write_contact};
+use folkmoot_core::wire::krpc::{
+    Body, Call, Capabilities, Contact, Message, Query, Response, Values, write_contact,
+};
 
 use crate::bytes::Bytes;
 
@@ -43,7 +45,7 @@ struct World {
 impl World {
     fn new(mode: Mode) -> Self {
         let (mut rng, mut out) = (Rng::new([0; 32]), Outbox::default());
-        let config = Config { id: Some(NodeId([0x55; 20])), mode };
+        let config = Config { id: Some(NodeId([0x55; 20])), mode, ..Config::default() };
         let mut cx = Cx { now: Time::ZERO, unix: UnixTime::default(), rng: &mut rng, out: &mut out };
         let mut dht = Dht::new(config, &mut cx);
         dht.set_sockets(&mut cx, &[socket(0)]);
@@ -122,7 +124,13 @@ impl World {
             ip: (flags & 0x40 != 0).then(|| addr(bytes)),
             ..Response::default()
         };
-        let answer = Message { tid: &tid, version: None, body: Body::Response(response) }.encode();
+        let answer = Message {
+            tid: &tid,
+            version: None,
+            capabilities: Capabilities::NONE,
+            body: Body::Response(response),
+        }
+        .encode();
         let from = if flags & 0x80 != 0 && bytes.u8().is_multiple_of(8) { addr(bytes) } else { to };
         self.receive(from, &answer);
     }
@@ -135,27 +143,38 @@ impl World {
         let call = match kind % 5 {
             0 => Call::Ping,
             1 => Call::FindNode { target: NodeId(hash.0), want: None },
-            2 => Call::GetPeers { info_hash: hash, want: None },
+            2 => Call::GetPeers { info_hash: hash, want: None, scrape: kind & 0x20 != 0 },
             3 => Call::AnnouncePeer {
                 info_hash: hash,
                 port: 1_024 + u16::from(kind),
                 implied_port: kind > 99,
+                seed: kind & 0x40 != 0,
                 token,
             },
             _ => return self.announce_to_node(from, hash, kind > 99),
         };
         let query = Query { id: id(bytes), read_only: kind & 0x40 != 0, call };
-        self.receive(from, &Message { tid: b"tt", version: None, body: Body::Query(query) }.encode());
+        self.receive(
+            from,
+            &Message {
+                tid: b"tt",
+                version: None,
+                capabilities: Capabilities::NONE,
+                body: Body::Query(query),
+            }
+            .encode(),
+        );
     }
 
     /// Someone asks for a token, and announces with it.
     fn announce_to_node(&mut self, from: SocketAddr, info_hash: InfoHash, implied_port: bool) {
         let say = |call| {
             let query = Query { id: NodeId([7; 20]), read_only: false, call };
-            Message { tid: b"tt", version: None, body: Body::Query(query) }.encode()
+            Message { tid: b"tt", version: None, capabilities: Capabilities::NONE, body: Body::Query(query) }
+                .encode()
         };
         self.flush();
-        self.receive(from, &say(Call::GetPeers { info_hash, want: None }));
+        self.receive(from, &say(Call::GetPeers { info_hash, want: None, scrape: false }));
         let Some(reply) = self.out.pop() else { return };
         let Ok(Message { body: Body::Response(Response { token: Some(token), .. }), .. }) =
             Message::parse(&reply.bytes)
@@ -163,7 +182,7 @@ impl World {
             return;
         };
         assert_eq!(reply.to, from);
-        let call = Call::AnnouncePeer { info_hash, port: 4_000, implied_port, token };
+        let call = Call::AnnouncePeer { info_hash, port: 4_000, implied_port, seed: false, token };
         self.receive(from, &say(call));
     }
 

@@ -1,7 +1,9 @@
 use std::net::SocketAddr;
 
 use folkmoot_core::base::{NodeId, Wake};
-use folkmoot_core::wire::krpc::{Body, Call, Contact, Message, Response, Values, write_contact};
+use folkmoot_core::wire::krpc::{
+    Body, Call, Capabilities, Contact, Message, Response, Values, write_contact,
+};
 
 use super::dht::DHT_PORT;
 use crate::engine::{Host, HostCx};
@@ -47,7 +49,15 @@ impl Forger {
             ip: Some(from),
             ..Response::default()
         };
-        Some(Message { tid: message.tid, version: None, body: Body::Response(response) }.encode())
+        Some(
+            Message {
+                tid: message.tid,
+                version: None,
+                capabilities: Capabilities::NONE,
+                body: Body::Response(response),
+            }
+            .encode(),
+        )
     }
 }
 
@@ -79,9 +89,15 @@ mod tests {
     #[test]
     fn it_lies_about_everyone_and_claims_to_be_closest() {
         let victims: Vec<SocketAddr> = (0..100).map(|n| ([30, 0, 0, n], 5_000).into()).collect();
-        let call = Call::GetPeers { info_hash: InfoHash([9; 20]), want: None };
+        let call = Call::GetPeers { info_hash: InfoHash([9; 20]), want: None, scrape: false };
         let query = Query { id: NodeId([1; 20]), read_only: false, call };
-        let query = Message { tid: b"tid1", version: None, body: Body::Query(query) }.encode();
+        let query = Message {
+            tid: b"tid1",
+            version: None,
+            capabilities: Capabilities::NONE,
+            body: Body::Query(query),
+        }
+        .encode();
         let (here, asker) = (([40, 0, 0, 1], DHT_PORT).into(), ([50, 0, 0, 1], 1).into());
         let answer = Forger::new(&victims).answer(here, asker, &query).unwrap();
         let Body::Response(response) = Message::parse(&answer).unwrap().body else { panic!("no response") };

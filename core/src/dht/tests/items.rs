@@ -255,7 +255,11 @@ fn forged_items_are_not_told() {
             seq: Some(1),
         };
         let body = Body::Response(Response { id: liar.id, item, token: Some(b"t"), ..Response::default() });
-        world.deliver(0, liar.addr, &Message { tid, version: None, body }.encode());
+        world.deliver(
+            0,
+            liar.addr,
+            &Message { tid, version: None, capabilities: Capabilities::NONE, body }.encode(),
+        );
     }
     world.run(secs(5));
     assert!(matches!(told(&mut world, 0)[..], [Event::ItemSought { found: false, answered: 1, .. }]));

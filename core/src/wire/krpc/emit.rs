@@ -1,4 +1,6 @@
-use super::{Body, Call, ErrorCode, ErrorReply, Message, Query, Response, Want, write_addr};
+use super::{
+    Bloom, Body, Call, Capabilities, ErrorCode, ErrorReply, Message, Query, Response, Want, write_addr,
+};
 use crate::wire::bencode::Writer;
 
 impl Message<'_> {
@@ -14,9 +16,9 @@ impl Message<'_> {
         let mut to = Writer::new(out);
         to.dict();
         match &self.body {
-            Body::Query(query) => query.write(&mut to),
-            Body::Response(response) => response.write(&mut to),
-            Body::Error(error) => error.write(&mut to),
+            Body::Query(query) => query.write(&mut to, self.capabilities),
+            Body::Response(response) => response.write(&mut to, self.capabilities),
+            Body::Error(error) => error.write(&mut to, self.capabilities),
         }
         to.bytes(b"t").bytes(self.tid);
         if let Some(version) = self.version {
@@ -39,7 +41,9 @@ impl Message<'_> {
                 let lists = length(response.nodes)
                     + length(response.nodes6)
                     + response.values.map_or(0, |values| values.0.len());
-                160 + lists + item
+                let filters = [response.scrape.seeds, response.scrape.peers].into_iter().flatten().count();
+                let rare = length(response.sample.samples) + filters * (Bloom::LEN + 10);
+                176 + lists + item + rare
             }
             Body::Query(Query { call: Call::Put { value, .. }, .. }) => 400 + value.len(),
             Body::Query(_) | Body::Error(_) => 192,
@@ -48,7 +52,7 @@ impl Message<'_> {
 }
 
 impl Query<'_> {
-    fn write(&self, to: &mut Writer<'_>) {
+    fn write(&self, to: &mut Writer<'_>, capabilities: Capabilities) {
         to.bytes(b"a").dict();
         let method: &[u8] = match &self.call {
             Call::Ping => {
@@ -60,18 +64,24 @@ impl Query<'_> {
                 write_want(to, *want);
                 b"find_node"
             }
-            Call::GetPeers { info_hash, want } => {
+            Call::GetPeers { info_hash, want, scrape } => {
                 self.write_id(to).bytes(b"info_hash").bytes(info_hash.as_bytes());
+                if *scrape {
+                    to.bytes(b"scrape").int(1);
+                }
                 write_want(to, *want);
                 b"get_peers"
             }
-            Call::AnnouncePeer { info_hash, port, implied_port, token } => {
+            Call::AnnouncePeer { info_hash, port, implied_port, seed, token } => {
                 self.write_id(to);
                 if *implied_port {
                     to.bytes(b"implied_port").int(1);
                 }
                 to.bytes(b"info_hash").bytes(info_hash.as_bytes());
                 to.bytes(b"port").int((*port).into());
+                if *seed {
+                    to.bytes(b"seed").int(1);
+                }
                 to.bytes(b"token").bytes(token);
                 b"announce_peer"
             }
@@ -111,7 +121,9 @@ impl Query<'_> {
                 method
             }
         };
-        to.end().bytes(b"q").bytes(method);
+        to.end();
+        write_capabilities(to, capabilities);
+        to.bytes(b"q").bytes(method);
         if self.read_only {
             to.bytes(b"ro").int(1);
         }
@@ -119,6 +131,12 @@ impl Query<'_> {
 
     fn write_id<'w, 'b>(&self, to: &'w mut Writer<'b>) -> &'w mut Writer<'b> {
         to.bytes(b"id").bytes(self.id.as_bytes())
+    }
+}
+
+fn write_capabilities(to: &mut Writer<'_>, capabilities: Capabilities) {
+    if capabilities != Capabilities::NONE {
+        to.bytes(Capabilities::KEY).int(capabilities.0.into());
     }
 }
 
@@ -135,14 +153,24 @@ fn write_want(to: &mut Writer<'_>, want: Option<Want>) {
 }
 
 impl Response<'_> {
-    fn write(&self, to: &mut Writer<'_>) {
+    fn write(&self, to: &mut Writer<'_>, capabilities: Capabilities) {
+        write_capabilities(to, capabilities);
         if let Some(ip) = self.ip {
             let mut compact = Vec::with_capacity(18);
             write_addr(&mut compact, ip);
             to.bytes(b"ip").bytes(&compact);
         }
         to.bytes(b"r").dict();
+        if let Some(peers) = self.scrape.peers {
+            to.bytes(b"BFpe").bytes(peers);
+        }
+        if let Some(seeds) = self.scrape.seeds {
+            to.bytes(b"BFsd").bytes(seeds);
+        }
         to.bytes(b"id").bytes(self.id.as_bytes());
+        if let Some(interval) = self.sample.interval {
+            to.bytes(b"interval").int(interval);
+        }
         if let Some(key) = self.item.key {
             to.bytes(b"k").bytes(key);
         }
@@ -151,6 +179,12 @@ impl Response<'_> {
         }
         if let Some(nodes6) = self.nodes6 {
             to.bytes(b"nodes6").bytes(nodes6);
+        }
+        if let Some(total) = self.sample.total {
+            to.bytes(b"num").int(total);
+        }
+        if let Some(samples) = self.sample.samples {
+            to.bytes(b"samples").bytes(samples);
         }
         if let Some(seq) = self.item.seq {
             to.bytes(b"seq").int(seq);
@@ -172,8 +206,9 @@ impl Response<'_> {
 }
 
 impl ErrorReply<'_> {
-    fn write(&self, to: &mut Writer<'_>) {
+    fn write(&self, to: &mut Writer<'_>, capabilities: Capabilities) {
         to.bytes(b"e").list().int(self.code).bytes(self.message).end();
+        write_capabilities(to, capabilities);
     }
 }
 

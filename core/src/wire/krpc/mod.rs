@@ -1,9 +1,10 @@
-//! KRPC: the messages of the BitTorrent DHT (BEP 5, with BEP 32, 42, 43 and 44).
+//! KRPC: the messages of the BitTorrent DHT (BEP 5, with BEP 32, 33, 42, 43, 44 and 51).
 //!
 //! [`Message::parse`] borrows from the datagram and allocates nothing; [`Message::encode`] fills one buffer, keys sorted.
 //! Both are lenient where real nodes differ (unsorted keys, unknown keys, values of an unexpected type in optional
 //! places) and strict where it matters: what an answer would be built on is checked before anyone sees it.
 
+mod bloom;
 mod compact;
 mod emit;
 mod parse;
@@ -14,6 +15,7 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
+pub use self::bloom::Bloom;
 pub use self::compact::{Contact, contacts, read_addr, write_addr, write_contact};
 pub use self::parse::{Fault, Reject};
 use crate::base::{InfoHash, NodeId};
@@ -41,8 +43,42 @@ pub struct Message<'a> {
     pub tid: &'a [u8],
     /// The sender's software, by convention two letters and two bytes of version.
     pub version: Option<&'a [u8]>,
+    /// What the sender can do beyond the BEPs.
+    pub capabilities: Capabilities,
     /// What it says.
     pub body: Body<'a>,
+}
+
+/// What a node can do beyond the BEPs, told in every message: the top-level key `fm`, an integer of 32 bits that is
+/// left out when none is set. All implementations we know of ignore top-level keys they do not know.
+///
+/// Bits are assigned in PROTOCOL.md; those not known here are kept as they came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Capabilities(pub u32);
+
+impl Capabilities {
+    /// Nothing but the BEPs.
+    pub const NONE: Self = Self(0);
+
+    /// Passes sealed records on to members who registered under a topic.
+    pub const RELAY: Self = Self(1);
+
+    /// The key at the top level of a message.
+    pub(super) const KEY: &'static [u8] = b"fm";
+
+    /// Whether all of `others` are among them.
+    pub const fn contains(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
+
+    /// How many bytes they take in a message.
+    pub const fn encoded_len(self) -> usize {
+        // `2:fmi` digits `e`
+        match self.0.checked_ilog10() {
+            None => 0,
+            Some(log) => 6 + 1 + log as usize,
+        }
+    }
 }
 
 /// The three kinds of message.
@@ -85,6 +121,8 @@ pub enum Call<'a> {
         info_hash: InfoHash,
         /// Of which address families nodes are wanted; `None` is that of the transport.
         want: Option<Want>,
+        /// Whether to tell how many there are ([`Response::scrape`], BEP 33).
+        scrape: bool,
     },
     /// Store that the sender is a peer. (BEP 5)
     AnnouncePeer {
@@ -94,6 +132,8 @@ pub enum Call<'a> {
         port: u16,
         /// Whether the peer's port is the one this query came from.
         implied_port: bool,
+        /// Whether the peer has all there is of the torrent (BEP 33).
+        seed: bool,
         /// What the receiver gave in its answer to `get_peers`.
         token: &'a [u8],
     },
@@ -170,6 +210,39 @@ pub struct Response<'a> {
     pub ip: Option<SocketAddr>,
     /// An item (BEP 44).
     pub item: Item<'a>,
+    /// How many announced a topic (BEP 33).
+    pub scrape: Scrape<'a>,
+    /// Topics that a node stores (BEP 51).
+    pub sample: Sample<'a>,
+}
+
+/// How many announced a topic, as the [`Bloom`] filters of an answer to `get_peers` tell (BEP 33).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scrape<'a> {
+    /// Peers that have all there is of the torrent: `BFsd`.
+    pub seeds: Option<&'a [u8; Bloom::LEN]>,
+    /// The other peers: `BFpe`.
+    pub peers: Option<&'a [u8; Bloom::LEN]>,
+}
+
+/// Topics that a node stores: an answer to `sample_infohashes` (BEP 51). Parsed, so that tools can look at one; this
+/// node asks nobody and tells nobody, because topics of meetings are nobody else's business.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sample<'a> {
+    /// The seconds after which the node gives another sample; 0 to 21600.
+    pub interval: Option<i64>,
+    /// How many topics it stores.
+    pub total: Option<i64>,
+    /// Some of them, 20 bytes each: iterate with [`Sample::topics`].
+    pub samples: Option<&'a [u8]>,
+}
+
+impl<'a> Sample<'a> {
+    /// The topics. A remainder that is no whole one is left out.
+    pub fn topics(&self) -> impl Iterator<Item = InfoHash> + use<'a> {
+        let samples = self.samples.unwrap_or_default();
+        samples.chunks_exact(InfoHash::LEN).filter_map(|topic| InfoHash::try_from(topic).ok())
+    }
 }
 
 /// What an answer to `get` tells of an item (BEP 44). Nothing of it is verified yet.

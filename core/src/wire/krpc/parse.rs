@@ -3,8 +3,8 @@ use std::net::SocketAddr;
 use thiserror::Error;
 
 use super::{
-    Body, Call, ErrorReply, Item, MAX_TID, MAX_TOKEN, Message, PutMutable, Query, Response, Values, Want,
-    read_addr,
+    Body, Call, Capabilities, ErrorReply, Item, MAX_TID, MAX_TOKEN, Message, PutMutable, Query, Response,
+    Sample, Scrape, Values, Want, read_addr,
 };
 use crate::base::{InfoHash, NodeId};
 use crate::wire::bencode::{self, Reader};
@@ -85,7 +85,7 @@ impl<'a> Message<'a> {
             Some(b"e") => Body::Error(top.error.ok_or(Reject::Answer(Fault::Error))?),
             _ => return Err(Reject::Kind),
         };
-        Ok(Self { tid, version: top.version, body })
+        Ok(Self { tid, version: top.version, capabilities: top.capabilities, body })
     }
 }
 
@@ -96,6 +96,7 @@ struct Top<'a> {
     kind: Option<&'a [u8]>,
     method: Option<&'a [u8]>,
     version: Option<&'a [u8]>,
+    capabilities: Capabilities,
     ip: Option<SocketAddr>,
     read_only: bool,
     /// Whether `fields` are those of a query's `a` or a response's `r`; 0 if neither was there. Of a message that has
@@ -124,6 +125,12 @@ struct Fields<'a> {
     seq: Option<i64>,
     cas: Option<i64>,
     salt: Option<&'a [u8]>,
+    scrape: bool,
+    seed: bool,
+    /// What only answers to `scrape` and `sample_infohashes` hold.
+    bloom_seeds: Option<&'a [u8]>,
+    bloom_peers: Option<&'a [u8]>,
+    sample: Sample<'a>,
 }
 
 impl<'a> Top<'a> {
@@ -135,6 +142,10 @@ impl<'a> Top<'a> {
             b"q" => self.method = value.bytes_or_skip()?,
             b"v" => self.version = value.bytes_or_skip()?,
             b"ip" => self.ip = value.bytes_or_skip()?.and_then(read_addr),
+            Capabilities::KEY => {
+                let bits = value.int_or_skip()?.and_then(|bits| u32::try_from(bits).ok());
+                self.capabilities = Capabilities(bits.unwrap_or(0));
+            }
             b"ro" => self.read_only = value.int_or_skip()? == Some(1),
             b"a" | b"r" if value.at_dict() => {
                 self.fields_of = if key == b"a" { b'a' } else { b'r' };
@@ -157,7 +168,7 @@ impl<'a> Top<'a> {
         let call = match self.method.ok_or(Fault::Method)? {
             b"ping" => Call::Ping,
             b"find_node" => Call::FindNode { target: fields.target().ok_or(Fault::Target)?, want },
-            b"get_peers" => Call::GetPeers { info_hash: fields.info_hash()?, want },
+            b"get_peers" => Call::GetPeers { info_hash: fields.info_hash()?, want, scrape: fields.scrape },
             b"announce_peer" => fields.announce()?,
             b"get" => {
                 let target = InfoHash(fields.target().ok_or(Fault::Target)?.0);
@@ -187,6 +198,11 @@ impl<'a> Top<'a> {
                 signature: fields.signature.and_then(|signature| signature.try_into().ok()),
                 seq: fields.seq,
             },
+            scrape: Scrape {
+                seeds: fields.bloom_seeds.and_then(|filter| filter.try_into().ok()),
+                peers: fields.bloom_peers.and_then(|filter| filter.try_into().ok()),
+            },
+            sample: fields.sample,
         })
     }
 }
@@ -216,6 +232,13 @@ impl<'a> Fields<'a> {
                 b"seq" => fields.seq = value.int_or_skip()?,
                 b"cas" => fields.cas = value.int_or_skip()?,
                 b"salt" => fields.salt = value.bytes_or_skip()?,
+                b"scrape" => fields.scrape = value.int_or_skip()? == Some(1),
+                b"seed" => fields.seed = value.int_or_skip()? == Some(1),
+                b"BFsd" => fields.bloom_seeds = value.bytes_or_skip()?,
+                b"BFpe" => fields.bloom_peers = value.bytes_or_skip()?,
+                b"samples" => fields.sample.samples = value.bytes_or_skip()?,
+                b"num" => fields.sample.total = value.int_or_skip()?,
+                b"interval" => fields.sample.interval = value.int_or_skip()?,
                 _ => {}
             }
             Ok(())
@@ -247,6 +270,7 @@ impl<'a> Fields<'a> {
             info_hash: self.info_hash()?,
             port,
             implied_port: self.implied_port,
+            seed: self.seed,
             token: self.token()?,
         })
     }

@@ -54,7 +54,7 @@ fn bep5_get_peers() {
     let message = golden(
         b"d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz123456e1:q9:get_peers1:t2:aa1:y1:qe",
     );
-    let call = Call::GetPeers { info_hash: InfoHash(*b"mnopqrstuvwxyz123456"), want: None };
+    let call = Call::GetPeers { info_hash: InfoHash(*b"mnopqrstuvwxyz123456"), want: None, scrape: false };
     assert_eq!(query(message).call, call);
     let message =
         golden(b"d1:rd2:id20:abcdefghij01234567895:token8:aoeusnth6:valuesl6:axje.u6:idhtnmee1:t2:aa1:y1:re");
@@ -71,7 +71,8 @@ fn bep5_announce_peer() {
           5:token8:aoeusnthe1:q13:announce_peer1:t2:aa1:y1:qe",
     );
     let info_hash = InfoHash(*b"mnopqrstuvwxyz123456");
-    let call = Call::AnnouncePeer { info_hash, port: 6881, implied_port: true, token: b"aoeusnth" };
+    let call =
+        Call::AnnouncePeer { info_hash, port: 6881, implied_port: true, seed: false, token: b"aoeusnth" };
     assert_eq!(query(message).call, call);
 }
 
@@ -120,6 +121,7 @@ fn bep44_put_and_get() {
     let put = Message {
         tid: b"aa",
         version: None,
+        capabilities: Capabilities::NONE,
         body: Body::Query(Query {
             id: ASKER,
             read_only: false,
@@ -145,6 +147,63 @@ fn bep44_put_and_get() {
     let datagram = b"d1:rd2:id20:mnopqrstuvwxyz1234563:seqi1e5:token2:tt1:vd1:ai1eee1:t2:aa1:y1:re";
     let item = response(golden(datagram)).item;
     assert_eq!((item.value, item.seq, item.key), (Some(&b"d1:ai1ee"[..]), Some(1), None));
+}
+
+#[test]
+fn bep33_scrape() {
+    let message = golden(
+        b"d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz1234566:scrapei1ee1:q9:get_peers1:t2:aa1:y1:qe",
+    );
+    assert!(matches!(query(message).call, Call::GetPeers { scrape: true, .. }));
+    let message = golden(
+        b"d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz1234564:porti6881e4:seedi1e5:token8:aoeusnth\
+          e1:q13:announce_peer1:t2:aa1:y1:qe",
+    );
+    assert!(matches!(query(message).call, Call::AnnouncePeer { seed: true, .. }));
+    let filter = |name: &str, byte: u8| [format!("4:{name}256:").as_bytes(), &[byte; 256]].concat();
+    let end = b"2:id20:mnopqrstuvwxyz123456e1:t2:aa1:y1:re";
+    let datagram = [&b"d1:rd"[..], &filter("BFpe", 1), &filter("BFsd", 2), end].concat();
+    let scrape = response(golden(&datagram)).scrape;
+    assert_eq!((scrape.seeds, scrape.peers), (Some(&[2; 256]), Some(&[1; 256])));
+    let short = [&b"d1:rd4:BFpe3:abc"[..], end].concat();
+    assert_eq!(response(Message::parse(&short).unwrap()).scrape, Scrape::default());
+}
+
+#[test]
+fn bep51_samples_are_parsed() {
+    let message = golden(
+        b"d1:rd2:id20:mnopqrstuvwxyz1234568:intervali60e5:nodes0:3:numi7e7:samples41:aaaaaaaaaaaaaaaaaaaa\
+          bbbbbbbbbbbbbbbbbbbbxe1:t2:aa1:y1:re",
+    );
+    let sample = response(message).sample;
+    assert_eq!((sample.interval, sample.total), (Some(60), Some(7)));
+    assert_eq!(sample.topics().collect::<Vec<_>>(), [InfoHash([b'a'; 20]), InfoHash([b'b'; 20])]);
+}
+
+#[test]
+fn capabilities_ride_in_every_kind_of_message() {
+    let of = |datagram| golden(datagram).capabilities;
+    assert_eq!(
+        of(b"d1:ad2:id20:abcdefghij0123456789e2:fmi1e1:q4:ping2:roi1e1:t2:aa1:y1:qe"),
+        Capabilities::RELAY
+    );
+    assert_eq!(
+        of(b"d2:fmi4294967295e2:ip6:\x7f\0\0\x01\x1a\xe11:rd2:id20:mnopqrstuvwxyz123456e1:t2:aa1:y1:re"),
+        Capabilities(u32::MAX)
+    );
+    assert_eq!(of(b"d1:eli201e3:bade2:fmi2e1:t2:aa1:y1:ee"), Capabilities(2));
+    for senseless in ["i-1e", "i4294967296e", "3:abc", "le"] {
+        let datagram = format!("d2:fm{senseless}1:rd2:id20:mnopqrstuvwxyz123456e1:t2:aa1:y1:re");
+        assert_eq!(Message::parse(datagram.as_bytes()).unwrap().capabilities, Capabilities::NONE);
+    }
+    for bits in [0, 1, 9, 10, 99, 100, u32::MAX] {
+        let ping = |capabilities| {
+            let body = Body::Query(Query { id: ASKER, read_only: false, call: Call::Ping });
+            Message { tid: b"aa", version: None, capabilities, body }.encode().len()
+        };
+        let grown = ping(Capabilities(bits)) - ping(Capabilities::NONE);
+        assert_eq!(grown, Capabilities(bits).encoded_len(), "{bits}");
+    }
 }
 
 #[test]
@@ -243,6 +302,8 @@ struct Owned {
     number: i64,
     port: u16,
     text: Vec<u8>,
+    filter: Bloom,
+    capabilities: Capabilities,
 }
 
 fn array<const N: usize>(g: &mut Gen) -> [u8; N] {
@@ -279,6 +340,8 @@ impl Arbitrary for Owned {
             number: i64::arbitrary(g),
             port: u16::arbitrary(g).max(1),
             text: short(g, 200),
+            filter: Bloom::from_bytes(array(g)),
+            capabilities: Capabilities(u32::arbitrary(g)),
         }
     }
 }
@@ -297,11 +360,12 @@ impl Owned {
         let call = match self.kind {
             0 => Call::Ping,
             1 => Call::FindNode { target: NodeId(self.target), want },
-            2 => Call::GetPeers { info_hash: InfoHash(self.target), want },
+            2 => Call::GetPeers { info_hash: InfoHash(self.target), want, scrape: flag(4) },
             3 => Call::AnnouncePeer {
                 info_hash: InfoHash(self.target),
                 port: self.port,
                 implied_port: flag(3),
+                seed: flag(4),
                 token: &self.token,
             },
             4 => Call::Get { target: InfoHash(self.target), seq: flag(3).then_some(self.number), want },
@@ -334,10 +398,20 @@ impl Owned {
                     signature: flag(6).then_some(&self.signature),
                     seq: flag(7).then_some(self.number),
                 },
+                scrape: Scrape {
+                    seeds: flag(1).then_some(self.filter.as_bytes()),
+                    peers: flag(2).then_some(self.filter.as_bytes()),
+                },
+                sample: Sample {
+                    interval: flag(3).then_some(self.number),
+                    total: flag(4).then_some(self.number),
+                    samples: flag(5).then_some(&self.text),
+                },
             }),
             _ => Body::Query(Query { id: self.id, read_only: flag(7), call }),
         };
-        check(&Message { tid: &self.tid, version: self.version.as_deref(), body })
+        let version = self.version.as_deref();
+        check(&Message { tid: &self.tid, version, capabilities: self.capabilities, body })
     }
 }
 
