@@ -108,6 +108,10 @@ pub const DHT_CANDIDATES: usize = 100;
 /// Addresses at which to enter the network: those configured, and as many again as were remembered.
 pub const DHT_BOOTSTRAP: usize = 128;
 
+/// Nodes of each family that are kept for the next run: a whole table. After a week most home addresses are others', so
+/// many are needed for some to answer.
+pub const DHT_SAVED: usize = 200;
+
 /// Nodes met by their question, waiting to be asked something themselves.
 pub const DHT_UNVERIFIED: usize = 128;
 

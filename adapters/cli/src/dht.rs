@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use folkmoot::core::dht::Event;
-use folkmoot::core::node::Progress;
+use folkmoot::core::node::{Progress, Trouble};
 use folkmoot::{DhtNode, Error, Stage, defaults};
 use futures_lite::FutureExt as _;
 
@@ -80,8 +80,8 @@ fn on_event(event: &Event, is_json: bool, ms: u64) {
                 Ok(())
             }
         }
-        (Event::BootstrapSilent { asked }, false) => {
-            eprintln!("! none of the {asked} addresses asked answers");
+        (&Event::BootstrapSilent { asked: hosts, remembered: nodes }, false) => {
+            eprintln!("! {}", Trouble::BootstrapSilent { hosts, nodes });
             Ok(())
         }
         (Event::Observed { public }, false) => {

@@ -9,6 +9,9 @@ use super::table::Answered;
 use crate::base::{Cx, InfoHash, Scope};
 use crate::wire::krpc::{Call, Contact, ErrorReply, Response, Want};
 
+/// Nodes of an earlier run that a lookup begins with. Many of them may be gone; of so many, enough answer.
+const REMEMBERED: usize = 32;
+
 /// The asking side: lookups, and what answers lead to.
 impl Dht {
     /// The question that an answer belongs to; if there is none, the answer is counted as dropped.
@@ -96,8 +99,11 @@ impl Dht {
     pub(super) fn on_dead(&mut self, cx: &mut Cx<'_>, pending: &Pending) {
         self.counters.timeouts += 1;
         if !pending.again {
-            let table = &mut self.overlay_mut(pending.to.is_ipv4()).table;
-            if let Some(doubt) = table.failed(pending.to, pending.sent) {
+            let overlay = self.overlay_mut(pending.to.is_ipv4());
+            if !overlay.table.is_empty() {
+                overlay.remembered.forget(pending.to);
+            }
+            if let Some(doubt) = overlay.table.failed(pending.to, pending.sent) {
                 self.unverified.doubt(cx.now, doubt);
             }
             self.on_removed(cx, pending.to.is_ipv4());
@@ -116,6 +122,8 @@ impl Dht {
         // those others may all be on our side of it, and know nobody on the target's.
         let has_lead = start.len() >= 3 && overlay.table.leads_to(&target);
         let seeds = if has_lead { Vec::new() } else { overlay.hosts().to_vec() };
+        // After a restart, also those who were there before it: a fresh answer is worth more, so they come second.
+        let start = [start, overlay.remembered.closest(&target, REMEMBERED)].concat();
         if !self.sockets.iter().any(|socket| socket.bound.is_ipv4() == ipv4)
             || (start.is_empty() && seeds.is_empty())
         {
@@ -230,8 +238,9 @@ impl Dht {
     /// A node answered: it is alive, and has a place in the table if there is one.
     fn remember(&mut self, cx: &mut Cx<'_>, contact: Contact, pending: &Pending) {
         self.unverified.forget(contact.addr);
-        let table = &mut self.overlay_mut(contact.addr.is_ipv4()).table;
-        match table.answered(cx.now, contact, cx.now - pending.sent) {
+        let overlay = self.overlay_mut(contact.addr.is_ipv4());
+        overlay.remembered.forget(contact.addr);
+        match overlay.table.answered(cx.now, contact, cx.now - pending.sent) {
             Answered::Added => self.on_added(cx, contact.addr.is_ipv4()),
             Answered::Spare { doubt: Some(doubt) } => self.unverified.doubt(cx.now, doubt),
             Answered::Known | Answered::Spare { doubt: None } | Answered::Refused => {}
@@ -239,6 +248,7 @@ impl Dht {
     }
 
     fn on_stalled(&mut self, cx: &mut Cx<'_>, pending: &Pending) {
+        self.overlay_mut(pending.to.is_ipv4()).remembered.on_late(pending.to);
         let again = match pending.purpose {
             Purpose::Lookup(id, _) => {
                 let Some(lookup) = self.lookups.get_mut(&id) else { return };

@@ -1,3 +1,4 @@
+use super::Snapshot;
 use crate::base::NodeId;
 use crate::wire::krpc::Capabilities;
 
@@ -11,6 +12,8 @@ pub struct Config {
     pub mode: Mode,
     /// What we can do beyond the BEPs, told in every message to whoever knows what it means.
     pub capabilities: Capabilities,
+    /// What an earlier run kept ([`Dht::snapshot`](super::Dht::snapshot)).
+    pub saved: Option<Snapshot>,
 }
 
 /// Whom a node answers. One that does not answer says so in its own queries (BEP 43), so that nobody's routing table

@@ -15,8 +15,10 @@ pub enum Event {
     },
     /// Nobody answered so far. Repeated, ever more rarely, while that is so; asking goes on.
     BootstrapSilent {
-        /// How many addresses were asked.
+        /// How many addresses that were given to [`Dht::bootstrap`](super::Dht::bootstrap) were asked.
         asked: usize,
+        /// How many nodes there are from an earlier run; they are asked a few at a time.
+        remembered: usize,
     },
     /// Peers that announced a topic of ours. They may repeat, and our own address may be among them.
     Peers {

@@ -9,11 +9,12 @@ use super::lookup::Lookup;
 use super::rate::{Bucket, Rate};
 use super::recent::Recent;
 use super::rpc::{LookupId, Purpose, Rpc};
+use super::snapshot::Saved;
 use super::store::Store;
 use super::tokens::Tokens;
 use super::topic::Topic;
 use super::upkeep::{Overlay, Unverified};
-use super::{Config, Counters, Event, Mode, Stats};
+use super::{Config, Counters, Event, Mode, Snapshot, Stats};
 use crate::base::{Cx, InfoHash, NodeId, Scope, SocketId, SocketInfo, Time, Wake};
 use crate::limits;
 use crate::wire::krpc::{
@@ -65,17 +66,24 @@ pub struct Dht {
 }
 
 impl Dht {
-    /// A node that knows nobody and has no socket yet.
+    /// A node that has no socket yet, and knows nobody but whom it may ask again after an earlier run.
     pub fn new(config: Config, cx: &mut Cx<'_>) -> Self {
         let id = config.id.unwrap_or_else(|| NodeId(cx.rng.array()));
+        let (v4, v6) = match config.saved {
+            Some(Snapshot { v4, v6 }) => {
+                let restored = |saved: Saved| Overlay::restored(config.id.unwrap_or(saved.id), saved);
+                (restored(v4), restored(v6))
+            }
+            None => (Overlay::new(id), Overlay::new(id)),
+        };
         Self {
             id_is_fixed: config.id.is_some(),
             mode: config.mode,
             capabilities: config.capabilities,
             reachable: false,
             sockets: Vec::new(),
-            v4: Overlay::new(id),
-            v6: Overlay::new(id),
+            v4,
+            v6,
             rpc: Rpc::new(),
             pacer: Bucket::default(),
             paced: None,
@@ -193,7 +201,12 @@ impl Dht {
         }
     }
 
-    /// The nodes in the routing tables: what a later run may be given to bootstrap from.
+    /// Whether there is nobody to ask: no node is known, not even from an earlier run, and no address to enter by.
+    pub fn is_cut_off(&self) -> bool {
+        [&self.v4, &self.v6].iter().all(|overlay| overlay.is_cut_off())
+    }
+
+    /// The nodes in the routing tables: what they all have in common is that they answered us.
     pub fn nodes(&self) -> impl Iterator<Item = Contact> {
         self.v4.table.iter().chain(self.v6.table.iter())
     }

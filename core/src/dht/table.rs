@@ -98,6 +98,14 @@ impl Table {
         self.buckets.iter().all(|bucket| bucket.entries.is_empty())
     }
 
+    /// At most `most` nodes that are not bad, the surest first: those asked in vain last, and of the others those heard of
+    /// most lately first.
+    pub(super) fn lasting(&self, most: usize) -> Vec<Contact> {
+        let mut lasting: Vec<&Entry> = self.entries().filter(|entry| entry.failures < BAD).collect();
+        lasting.sort_by_key(|entry| (entry.failures, std::cmp::Reverse(entry.answered)));
+        lasting.into_iter().take(most).map(|entry| entry.contact).collect()
+    }
+
     /// All nodes, the farthest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = Contact> {
         self.entries().map(|entry| entry.contact)

@@ -1,6 +1,7 @@
 //! A network of machines in memory, in virtual time.
 
 mod items;
+mod restart;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -296,7 +297,8 @@ fn silence_is_told_and_a_late_host_is_found() {
     let late = SocketAddr::from(([127, 0, 0, 1], 6_001));
     world.with(host, |dht, cx| dht.bootstrap(cx, &[late]));
     world.announce(host);
-    let silent = |world: &World| world.has(host, |event| *event == Event::BootstrapSilent { asked: 1 });
+    let silent =
+        |world: &World| world.has(host, |event| *event == Event::BootstrapSilent { asked: 1, remembered: 0 });
     assert!(world.run_until(world.now + secs(2), silent));
     world.run(secs(20));
     world.add(late, Config::default());

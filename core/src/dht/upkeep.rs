@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::lookup::Goal;
 use super::machine::Dht;
 use super::node_id;
+use super::remembered::Remembered;
 use super::rpc::{LookupId, Purpose};
+use super::snapshot::Saved;
 use super::table::{K, Table};
 use super::votes::Votes;
 use super::{Event, Mode};
@@ -38,6 +40,9 @@ const FEW: usize = 2 * K;
 /// And after that lookup if our id changed in its course.
 const NEIGHBOURS_OF_NEW_ID: Duration = Duration::from_millis(100);
 
+/// How often one of the nodes of an earlier run is asked whether it is still there: the whole table in three minutes.
+const ASK_REMEMBERED: Duration = Duration::from_secs(1);
+
 /// What is removed from the storage in one go, and when the next go may be.
 const SWEEP: usize = 1_024;
 const SWEEP_PAUSE: Duration = Duration::from_millis(100);
@@ -47,6 +52,8 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Overlay {
     pub(super) table: Table,
     pub(super) votes: Votes,
+    /// Whom an earlier run knew.
+    pub(super) remembered: Remembered,
     /// Where to enter.
     hosts: Vec<SocketAddr>,
     /// Attempts to enter in a row without an answer.
@@ -67,6 +74,7 @@ impl Overlay {
         Self {
             table: Table::new(id),
             votes: Votes::default(),
+            remembered: Remembered::default(),
             hosts: Vec::new(),
             attempts: 0,
             few: 0,
@@ -77,13 +85,24 @@ impl Overlay {
         }
     }
 
+    /// As an earlier run left it, but with an empty table: nobody is known to be there still.
+    pub(super) fn restored(id: NodeId, saved: Saved) -> Self {
+        let (votes, remembered) = (Votes::restored(&saved.votes), Remembered::new(saved.nodes));
+        Self { votes, remembered, ..Self::new(id) }
+    }
+
+    /// Whether there is nobody to ask.
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.table.is_empty() && self.hosts.is_empty() && self.remembered.is_empty()
+    }
+
     /// Where to enter the network.
     pub(super) fn hosts(&self) -> &[SocketAddr] {
         &self.hosts
     }
 
     pub(super) fn next_wake(&self) -> Option<Time> {
-        self.neighbours_at.into_iter().chain(self.refresh_at).min()
+        [self.neighbours_at, self.refresh_at, self.remembered.ask_at].into_iter().flatten().min()
     }
 }
 
@@ -183,6 +202,7 @@ impl Dht {
         for ipv4 in [true, false] {
             self.seek_neighbours(cx, ipv4);
             self.refresh(cx, ipv4);
+            self.ask_remembered(cx, ipv4);
         }
         if self.sweep_at <= cx.now && self.next_expiry().is_some_and(|at| at <= cx.now) {
             self.store.expire(cx.now, SWEEP);
@@ -225,6 +245,9 @@ impl Dht {
         let overlay = self.overlay_mut(ipv4);
         let nodes = overlay.table.len();
         overlay.refresh_at.get_or_insert(cx.now + REFRESH_SERVER);
+        if !overlay.remembered.is_empty() {
+            overlay.remembered.ask_at.get_or_insert(cx.now + ASK_REMEMBERED);
+        }
         if nodes == 1 && overlay.neighbours.is_none() {
             overlay.neighbours_at = Some(cx.now);
             self.seek_neighbours(cx, ipv4);
@@ -312,11 +335,11 @@ impl Dht {
         overlay.rebound = false;
         overlay.neighbours_at = None;
         let entering = overlay.table.is_empty();
-        let (attempts, asked) = (overlay.attempts, overlay.hosts.len());
+        let (attempts, asked, remembered) = (overlay.attempts, overlay.hosts.len(), overlay.remembered.len());
         if entering {
             overlay.attempts += 1;
             let pause = (BOOTSTRAP_RETRY * (1 << attempts.min(10))).min(BOOTSTRAP_RETRY_MOST);
-            overlay.neighbours_at = (asked > 0).then_some(cx.now + pause);
+            overlay.neighbours_at = (asked + remembered > 0).then_some(cx.now + pause);
         }
         if let Some(before) = before {
             self.lookups.remove(&before);
@@ -328,7 +351,32 @@ impl Dht {
             overlay.neighbours_at = (!entering).then_some(cx.now + NEIGHBOURS);
         }
         if begun.is_some() && attempts >= SILENT_ATTEMPTS && self.nodes().next().is_none() {
-            self.tell(Event::BootstrapSilent { asked });
+            self.tell(Event::BootstrapSilent { asked, remembered });
+        }
+    }
+
+    /// Asks the next node of an earlier run whether it is still there, if the table has a place for it. Not while nobody
+    /// has answered: then we are offline, and they are all there is to come back by.
+    fn ask_remembered(&mut self, cx: &mut Cx<'_>, ipv4: bool) {
+        let overlay = self.overlay_mut(ipv4);
+        if overlay.remembered.ask_at.is_none_or(|at| at > cx.now) {
+            return;
+        }
+        overlay.remembered.ask_at = None;
+        if overlay.table.is_empty() {
+            return;
+        }
+        let next =
+            std::iter::from_fn(|| overlay.remembered.take()).find(|contact| overlay.table.wants(contact));
+        let Some(contact) = next else { return };
+        overlay.remembered.ask_at = Some(cx.now + ASK_REMEMBERED);
+        if self.is_own(contact.addr) {
+            return;
+        }
+        if self.may_ask(cx.now, contact.addr) {
+            self.ask(cx, contact.addr, Some(contact.id), Call::Ping, Purpose::Ping, false);
+        } else {
+            self.overlay_mut(ipv4).remembered.put_back(contact);
         }
     }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::base::Scope;
 
 /// How many of the latest votes count.
-const VOTES: usize = 32;
+pub(super) const MAX_VOTES: usize = 32;
 
 /// How many networks of different owners (an IPv4 /16, an IPv6 /32) must agree on an address of the internet.
 const NETWORKS: usize = 3;
@@ -15,6 +15,9 @@ const NETWORKS: usize = 3;
 pub(super) struct Votes {
     latest: VecDeque<Vote>,
     public: Option<SocketAddr>,
+    /// The votes of an earlier run: they count from the first fresh vote on that agrees with their majority, and are
+    /// forgotten at the first that does not, because then we are elsewhere.
+    earlier: Option<Box<Votes>>,
 }
 
 #[derive(Debug)]
@@ -25,6 +28,23 @@ struct Vote {
 }
 
 impl Votes {
+    /// No vote yet, but those of an earlier run: who saw us where, the latest last.
+    pub(super) fn restored(votes: &[(SocketAddr, SocketAddr)]) -> Self {
+        let mut earlier = Self::default();
+        for &(voter, seen) in votes {
+            // One that cannot be true is none.
+            let _ = earlier.vote(voter, seen);
+        }
+        Self { earlier: earlier.public.is_some().then(|| Box::new(earlier)), ..Self::default() }
+    }
+
+    /// The votes for our address, to be kept for a later run: who saw us where, the latest last.
+    pub(super) fn lasting(&self) -> Vec<(SocketAddr, SocketAddr)> {
+        let votes = if self.public.is_none() { self.earlier.as_deref().unwrap_or(self) } else { self };
+        let agreeing = votes.latest.iter().filter(|vote| Some(vote.seen) == votes.public);
+        agreeing.map(|vote| (vote.voter, vote.seen)).collect()
+    }
+
     /// Our address, as far as it is agreed on.
     pub(super) fn public(&self) -> Option<SocketAddr> {
         self.public
@@ -45,10 +65,11 @@ impl Votes {
         if !plausible {
             return Err(Absurd);
         }
+        self.weigh_earlier(voter_scope, seen);
         let voter = if voter_scope.is_local() { from } else { SocketAddr::new(from.ip(), 0) };
         self.latest.retain(|vote| vote.voter != voter);
         self.latest.push_back(Vote { voter, seen });
-        if self.latest.len() > VOTES {
+        if self.latest.len() > MAX_VOTES {
             self.latest.pop_front();
         }
         let winner = self.winner();
@@ -59,9 +80,24 @@ impl Votes {
         Ok(winner)
     }
 
-    /// Forgets everything: we are elsewhere.
+    /// Forgets everything: we are elsewhere. What an earlier run saw is kept until somebody sees us now.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { earlier: self.earlier.take(), ..Self::default() };
+    }
+
+    /// Takes the votes of an earlier run in, or forgets them, whichever this vote of our own time calls for. What is seen
+    /// on a local network says nothing about an address of the internet.
+    fn weigh_earlier(&mut self, voter: Scope, seen: SocketAddr) {
+        let is_comparable = |earlier: &mut Box<Self>| {
+            earlier.public.is_some_and(|public| Scope::of(public.ip()).is_local() == voter.is_local())
+        };
+        if let Some(earlier) = self.earlier.take_if(is_comparable)
+            && earlier.public == Some(seen)
+        {
+            let fresh = std::mem::replace(&mut self.latest, earlier.latest);
+            self.latest.extend(fresh);
+            self.latest.drain(..self.latest.len().saturating_sub(MAX_VOTES));
+        }
     }
 
     /// Votes from the internet count more than any number of local ones.
@@ -121,7 +157,41 @@ mod tests {
         assert_eq!(votes.public(), Some(ours));
         let moved = (5..60).find_map(|n| votes.vote(addr(&format!("9.{n}.0.1:1")), lie).unwrap());
         assert_eq!(moved, Some(lie), "we are elsewhere now");
-        assert!(votes.latest.len() <= VOTES);
+        assert!(votes.latest.len() <= MAX_VOTES);
+    }
+
+    /// Votes of three networks for `ours`, kept by an earlier run.
+    fn restored(ours: SocketAddr) -> Votes {
+        let mut before = Votes::default();
+        for n in 1..=3 {
+            before.vote(addr(&format!("8.{n}.0.1:1")), ours).unwrap();
+        }
+        Votes::restored(&before.lasting())
+    }
+
+    #[test]
+    fn earlier_votes_wait_for_one_of_now() {
+        let ours = addr("198.51.100.1:7000");
+        let mut votes = restored(ours);
+        assert_eq!(votes.public(), None, "not on their own");
+        assert_eq!(votes.lasting().len(), 3, "and they are not lost meanwhile");
+        votes.clear();
+        assert_eq!(
+            votes.vote(addr("192.168.0.1:1"), addr("192.168.0.7:7000")),
+            Ok(Some(addr("192.168.0.7:7000")))
+        );
+        assert_eq!(votes.vote(addr("8.9.0.1:1"), ours), Ok(Some(ours)));
+        assert_eq!(votes.lasting().len(), 4);
+    }
+
+    #[test]
+    fn earlier_votes_are_gone_with_the_first_contradiction() {
+        let (ours, moved) = (addr("198.51.100.1:7000"), addr("203.0.113.5:7000"));
+        let mut votes = restored(ours);
+        assert_eq!(votes.vote(addr("8.9.0.1:1"), moved), Ok(None));
+        assert_eq!(votes.vote(addr("8.1.0.1:1"), ours), Ok(None), "the earlier ones count no more");
+        assert_eq!(votes.vote(addr("8.2.0.1:1"), moved), Ok(None));
+        assert_eq!(votes.vote(addr("8.3.0.1:1"), moved), Ok(Some(moved)));
     }
 
     #[test]

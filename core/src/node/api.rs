@@ -22,7 +22,7 @@ pub struct Config {
     pub incarnation: Incarnation,
     /// The name shown to others; at most [`crate::meeting::MAX_NAME`] bytes of it are sent.
     pub name: String,
-    /// How the DHT node within behaves.
+    /// How the DHT node within behaves, and what an earlier run of it kept ([`dht::Dht::snapshot`]).
     pub dht: dht::Config,
     /// Where to enter the DHT.
     pub bootstrap: Vec<Host>,
@@ -421,9 +421,14 @@ pub enum Trouble {
     /// No bootstrap host is configured, and no node is known.
     #[error("no way into the DHT is configured")]
     NoBootstrap,
-    /// None of the bootstrap hosts answered.
-    #[error("{}", none_answers(*.0, "bootstrap host"))]
-    BootstrapSilent(usize),
+    /// Nobody by whom the DHT could be entered answered.
+    #[error("{}", nobody_answers(*hosts, *nodes))]
+    BootstrapSilent {
+        /// Bootstrap hosts.
+        hosts: usize,
+        /// Nodes that an earlier run knew.
+        nodes: usize,
+    },
     /// Host names could not be resolved.
     #[error("no address is known for {names}")]
     Unresolved {
@@ -472,7 +477,7 @@ impl Trouble {
         match self {
             Self::NoSocket | Self::AlreadyJoined | Self::TooManyMeetings(_) | Self::NotJoined => Stage::Io,
             Self::TooMuchQueued | Self::BadMessage(_) => Stage::Io,
-            Self::NoBootstrap | Self::BootstrapSilent(_) => Stage::Bootstrap,
+            Self::NoBootstrap | Self::BootstrapSilent { .. } => Stage::Bootstrap,
             Self::Unresolved { stage, .. } => *stage,
             Self::StunSilent(_) => Stage::Candidates,
             Self::NotAnnounced | Self::Nobody(_) => Stage::Announce,
@@ -485,7 +490,7 @@ impl Trouble {
         match self {
             Self::NoSocket => "check that the machine has a network and that --bind names an address of it",
             Self::NoBootstrap => "give one with --bootstrap HOST:PORT",
-            Self::BootstrapSilent(_) => {
+            Self::BootstrapSilent { .. } => {
                 "check the network, or whether a firewall blocks UDP; try another host with --bootstrap HOST:PORT"
             }
             Self::Unresolved { stage: Stage::Candidates, .. } => {
@@ -544,6 +549,19 @@ fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
+fn nobody_answers(hosts: usize, nodes: usize) -> String {
+    match (hosts, nodes) {
+        (_, 0) => none_answers(hosts, "bootstrap host"),
+        (0, 1) => "the one node known from before does not answer".into(),
+        (0, _) => format!("none of the {nodes} nodes known from before answers"),
+        _ => format!(
+            "none of {} and {} known from before answers",
+            count(hosts, "bootstrap host", "bootstrap hosts"),
+            count(nodes, "node", "nodes")
+        ),
+    }
+}
+
 fn none_answers(asked: usize, what: &str) -> String {
     match asked {
         1 => format!("the {what} does not answer"),
@@ -561,7 +579,11 @@ mod tests {
         assert_eq!(Progress::Knocking { addresses: 2 }.to_string(), "asking 2 addresses for members");
         let name = "ada".to_owned();
         assert_eq!(Progress::Checking { name, candidates: 1 }.to_string(), "trying 1 address of ada");
-        assert_eq!(Trouble::BootstrapSilent(1).to_string(), "the bootstrap host does not answer");
+        let silent = |hosts, nodes| Trouble::BootstrapSilent { hosts, nodes }.to_string();
+        assert_eq!(silent(1, 0), "the bootstrap host does not answer");
+        assert_eq!(silent(4, 0), "none of the 4 bootstrap hosts answers");
+        assert_eq!(silent(0, 120), "none of the 120 nodes known from before answers");
+        assert_eq!(silent(4, 1), "none of 4 bootstrap hosts and 1 node known from before answers");
         assert_eq!(Trouble::StunSilent(3).to_string(), "none of the 3 STUN servers answers");
     }
 }

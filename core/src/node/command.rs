@@ -30,7 +30,7 @@ impl Node {
         if self.meetings.len() >= limits::MEETINGS {
             return self.context.trouble(Some(handle), Trouble::TooManyMeetings(limits::MEETINGS));
         }
-        if self.hosts.is_cut_off() {
+        if self.hosts.is_cut_off() && self.dht.is_cut_off() {
             self.context.trouble(None, Trouble::NoBootstrap);
         }
         self.context.status(Some(handle), Progress::Deriving);

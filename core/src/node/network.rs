@@ -68,7 +68,7 @@ impl Node {
         self.addresses = Addresses::default();
         if first {
             let addresses = self.hosts.seek(&mut self.context, Purpose::Bootstrap);
-            if self.hosts.count(Purpose::Bootstrap) > 0 {
+            if self.hosts.count(Purpose::Bootstrap) > 0 || !self.dht.is_cut_off() {
                 self.context.status(None, Progress::Bootstrapping);
             }
             self.bootstrap(&addresses);
@@ -148,8 +148,8 @@ impl Node {
                 dht::Event::Bootstrapped { nodes } => {
                     self.context.status(None, Progress::Bootstrapped { nodes })
                 }
-                dht::Event::BootstrapSilent { asked } => {
-                    self.context.trouble(None, Trouble::BootstrapSilent(asked));
+                dht::Event::BootstrapSilent { asked: hosts, remembered: nodes } => {
+                    self.context.trouble(None, Trouble::BootstrapSilent { hosts, nodes });
                 }
                 dht::Event::Observed { public } => self.observed(public, AddressSource::Dht),
                 dht::Event::Announced { topic, nodes } => {

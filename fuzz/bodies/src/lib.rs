@@ -14,6 +14,7 @@ mod krpc;
 mod log;
 mod node;
 mod record;
+mod snapshot;
 mod stun;
 
 pub use bencode::bencode;
@@ -26,6 +27,7 @@ pub use krpc::krpc;
 pub use log::log;
 pub use node::node;
 pub use record::record;
+pub use snapshot::dht_snapshot;
 pub use stun::{stun_client, stun_parse};
 
 /// What a target does with bytes.
@@ -37,6 +39,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("code", code),
     ("demux", demux),
     ("dht", dht),
+    ("dht_snapshot", dht_snapshot),
     ("frame_control", frame_control),
     ("frame_log", frame_log),
     ("knock", knock),
