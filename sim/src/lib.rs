@@ -11,6 +11,7 @@
 //! | [`engine`] | virtual time, the event queue, addressed randomness, the trace |
 //! | [`hosts`] | programs that come with it: whole nodes, bare DHT nodes, STUN servers, liars |
 //! | [`net`] | links, NATs, firewalls, addresses, and the oracle that says who can reach whom |
+//! | [`stub`] | DTLS without its arithmetic, for meetings of a hundred |
 //! | [`scenario`] | what happens as data, checkers that see only what applications see, and a library of them |
 //!
 //! A program of your own is a [`Host`]. Here one that asks another for the time, from behind a NAT:
@@ -70,5 +71,7 @@ pub mod engine;
 pub mod hosts;
 pub mod net;
 pub mod scenario;
+pub mod stub;
 
+pub use stub::SimDtls;
 pub use engine::{Chance, Draws, Host, HostCx, HostId, Subject, Trace, Violation, World};

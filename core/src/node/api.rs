@@ -12,6 +12,7 @@ use crate::base::{
 };
 use crate::dht;
 use crate::meeting::{Code, Master};
+use crate::peer::Security;
 
 /// How a node is set up. The identity and the incarnation come from the shell's disk.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct Config {
     pub reconnect: Backoff,
     /// How long one attempt to connect to a device may take.
     pub connect_timeout: Duration,
+    /// What secures the links: DTLS, unless this is a simulation of very many.
+    pub security: Security,
 }
 
 impl Config {
@@ -46,6 +49,7 @@ impl Config {
             stun: Vec::new(),
             reconnect: Backoff::default(),
             connect_timeout: Duration::from_secs(30),
+            security: Security::DTLS,
         }
     }
 }

@@ -4,7 +4,7 @@ use super::api::Identity;
 use crate::base::{Cx, DeviceId, Incarnation, MeetingId, MemberId, Signer, UnixTime};
 use crate::meeting::hello::End;
 use crate::meeting::{Candidate, Details, Keyring, Record};
-use crate::peer::Endpoint;
+use crate::peer::{Endpoint, Security};
 
 /// The keys, the certificate and the particulars that go into every record of this run.
 #[derive(Debug)]
@@ -19,13 +19,19 @@ pub(super) struct Me {
 }
 
 impl Me {
-    pub(super) fn new(cx: &mut Cx<'_>, identity: &Identity, incarnation: Incarnation, name: String) -> Self {
+    pub(super) fn new(
+        cx: &mut Cx<'_>,
+        identity: &Identity,
+        incarnation: Incarnation,
+        name: String,
+        security: Security,
+    ) -> Self {
         let keyring = Keyring::new(&identity.device, &identity.member);
         Self {
             device: keyring.device(),
             member: keyring.member(),
             incarnation,
-            endpoint: Endpoint::new(&identity.device, cx.rng),
+            endpoint: Endpoint::with_security(&identity.device, cx.rng, security),
             keyring,
             name,
             serial: 0,

@@ -103,7 +103,7 @@ impl Node {
     pub fn new(config: Config, entropy: [u8; 32], now: Time, unix: UnixTime) -> Self {
         let mut context = Context::new(entropy, now, unix);
         let mut cx = context.cx();
-        let me = Me::new(&mut cx, &config.identity, config.incarnation, config.name);
+        let me = Me::new(&mut cx, &config.identity, config.incarnation, config.name, config.security);
         let dht = Dht::new(config.dht, &mut cx);
         Self {
             me,

@@ -28,6 +28,14 @@ impl Anchor {
         Self { base: Instant::now(), at }
     }
 
+    /// An anchor that calls `moment` `at`.
+    pub(super) fn at(moment: Moment, at: Time) -> Self {
+        Self { base: moment, at }
+    }
+
+    /// Further ahead than anything is meant.
+    pub(super) const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
     /// `time` for str0m.
     pub(super) fn moment(&self, time: Time) -> Moment {
         self.base.checked_add(time - self.at).unwrap_or(self.base)

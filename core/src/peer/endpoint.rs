@@ -7,6 +7,7 @@ use str0m::crypto::CryptoProvider;
 use thiserror::Error;
 
 use super::certificate::{Certificate, Fingerprint};
+use super::security::Security;
 use super::{crypto, entropy};
 use crate::base::Rng;
 
@@ -34,13 +35,18 @@ pub struct SnapTokenError;
 impl Endpoint {
     /// The endpoint of the device with this seed, for this run.
     pub fn new(device_seed: &[u8; 32], rng: &mut Rng) -> Self {
+        Self::with_security(device_seed, rng, Security::DTLS)
+    }
+
+    /// As [`Endpoint::new`], with links that are secured by something else.
+    pub fn with_security(device_seed: &[u8; 32], rng: &mut Rng, security: Security) -> Self {
         let certificate = Certificate::from_seed(device_seed);
         let dtls = DtlsCert { certificate: certificate.der().to_vec(), private_key: certificate.pkcs8() };
         let _loan = entropy::lend(rng);
         let mut sctp = SctpInitData::new();
         let chunk = sctp.local_init_chunk().unwrap_or_default();
         let snap = SnapToken::try_from(chunk.as_slice()).unwrap_or(SnapToken([0; SnapToken::LEN]));
-        Self { certificate, snap, dtls, sctp, crypto: crypto::provider() }
+        Self { certificate, snap, dtls, sctp, crypto: crypto::provider(security.provider) }
     }
 
     /// The device's certificate.

@@ -19,6 +19,7 @@ mod event;
 mod link;
 mod paths;
 mod pulse;
+mod security;
 mod setup;
 mod tail;
 #[cfg(test)]
@@ -29,3 +30,6 @@ pub use config::{IceCredentials, LinkConfig, LinkError, Role};
 pub use endpoint::{Endpoint, SnapToken, SnapTokenError};
 pub use event::{Channel, CloseReason, Counters, Event, MAX_MESSAGE, SendError};
 pub use link::Link;
+pub use security::{
+    FLIGHT_RETRIES, FLIGHT_RTO, HANDSHAKE_TIMEOUT, Refused, SecureChannel, SecureOutput, Security,
+};

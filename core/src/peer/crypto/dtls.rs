@@ -10,16 +10,7 @@ use super::exchange;
 use crate::base::Rng;
 use crate::peer::anchor::Moment;
 use crate::peer::entropy;
-
-/// How long a flight of the handshake waits for its answer before it is sent again; doubles each time. RFC 9147 §5.8.2
-/// suggests 1 s, which at 5 % loss puts a second into one connection in five.
-const FLIGHT_RTO: Duration = Duration::from_millis(200);
-
-/// How often a flight is sent again. The handshake timeout ends it first.
-const FLIGHT_RETRIES: usize = 12;
-
-/// How long a handshake may take from its first flight.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(40);
+use crate::peer::security::{FLIGHT_RETRIES, FLIGHT_RTO, HANDSHAKE_TIMEOUT};
 
 /// When dimpl's timers run again although they are due at once, having run at this very moment: a quarter of
 /// [`FLIGHT_RTO`].

@@ -1,8 +1,10 @@
 //! The cryptography that str0m asks for: DTLS 1.3 by dimpl over RustCrypto, with our key exchange and our timers, and
-//! HMAC-SHA1 for STUN. No C, and no randomness but what [`super::entropy`] lends.
+//! HMAC-SHA1 for STUN. No C, and no randomness but what [`super::entropy`] lends. For simulators, something else can
+//! stand in DTLS's place.
 
 mod dtls;
 mod exchange;
+mod foreign;
 mod srtp;
 
 use std::sync::Arc;
@@ -10,16 +12,22 @@ use std::sync::Arc;
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
+use str0m::crypto::dtls::DtlsProvider;
 use str0m::crypto::{CryptoProvider, Sha1HmacProvider, Sha1Provider, Sha256Provider};
 
+pub(super) use foreign::Foreign;
+
+/// DTLS 1.3, the one thing that real links run.
+pub(super) const DTLS: &dyn DtlsProvider = &dtls::Provider;
+
 /// What str0m is given in place of a backend of its own.
-pub(super) fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider(dtls_provider: &'static dyn DtlsProvider) -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         srtp_provider: &srtp::Refuse,
         sha1_hmac_provider: &Hashes,
         sha1_provider: &Hashes,
         sha256_provider: &Hashes,
-        dtls_provider: &dtls::Provider,
+        dtls_provider,
     })
 }
 
