@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`engine`] | virtual time, the event queue, addressed randomness, the trace |
 //! | [`hosts`] | programs that come with it: whole nodes, bare DHT nodes, STUN servers, liars |
+//! | [`mesh`] | a meeting and nothing else, for measuring costs |
 //! | [`net`] | links, NATs, firewalls, addresses, and the oracle that says who can reach whom |
 //! | [`stub`] | DTLS without its arithmetic, for meetings of a hundred |
 //! | [`scenario`] | what happens as data, checkers that see only what applications see, and a library of them |
@@ -69,9 +70,11 @@
 
 pub mod engine;
 pub mod hosts;
+pub mod mesh;
 pub mod net;
 pub mod scenario;
 pub mod stub;
 
-pub use stub::SimDtls;
 pub use engine::{Chance, Draws, Host, HostCx, HostId, Subject, Trace, Violation, World};
+pub use mesh::Mesh;
+pub use stub::{SimDtls, Tier};

@@ -16,7 +16,7 @@ fn quick() -> impl Iterator<Item = &'static str> {
 }
 
 fn play(name: &str, keep_records: bool) -> Outcome {
-    scenario::run(&scenario::find(name, SEED).unwrap(), SEED, Options { keep_records })
+    scenario::run(&scenario::find(name, SEED).unwrap(), SEED, Options { keep_records, ..Options::default() })
 }
 
 /// What `moot-sim` prints about a scenario.
@@ -80,7 +80,7 @@ fn the_first_difference_is_shown_with_what_precedes_it() {
     assert!(difference(&a, &a[..5]).ends_with("one   5\n  other (the end)"));
     let [one, other] = [1, 2].map(|seed| {
         let scenario = scenario::find("first-data", seed).unwrap();
-        scenario::run(&scenario, seed, Options { keep_records: true })
+        scenario::run(&scenario, seed, Options { keep_records: true, ..Options::default() })
     });
     assert!(Trace::first_difference(&one.records, &other.records).is_some(), "two seeds are two runs");
 }

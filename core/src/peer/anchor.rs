@@ -19,6 +19,9 @@ pub(super) struct Anchor {
 const HORIZON: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 impl Anchor {
+    /// How far away "never" is.
+    pub(super) const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
     /// An anchor that calls `at` whatever the clock shows.
     #[allow(
         clippy::disallowed_methods,
@@ -32,9 +35,6 @@ impl Anchor {
     pub(super) fn at(moment: Moment, at: Time) -> Self {
         Self { base: moment, at }
     }
-
-    /// Further ahead than anything is meant.
-    pub(super) const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
     /// `time` for str0m.
     pub(super) fn moment(&self, time: Time) -> Moment {

@@ -9,6 +9,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use folkmoot_sim::Tier;
 use folkmoot_sim::scenario::UnknownScenario;
 
 /// Runs whole Folkmoot nodes in virtual time. A scenario and a seed make a run, everywhere the same.
@@ -45,6 +46,22 @@ pub(crate) fn main() -> ExitCode {
         Err(Failure::Output(error)) => {
             eprintln!("moot-sim: cannot write: {error}");
             ExitCode::from(1)
+        }
+    }
+}
+
+/// [`Tier`], as it is written.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum TierName {
+    Stub,
+    Real,
+}
+
+impl From<TierName> for Tier {
+    fn from(name: TierName) -> Self {
+        match name {
+            TierName::Stub => Self::Stub,
+            TierName::Real => Self::Real,
         }
     }
 }

@@ -4,11 +4,12 @@ use std::io::{self, BufWriter, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use folkmoot_sim::Tier;
 use folkmoot_sim::scenario::{self, NAMES, Options};
 use serde_json::json;
 
-use super::Done;
 use super::tell::{Telling, replay, tell, tell_json};
+use super::{Done, TierName};
 
 /// Runs one scenario and tells what came of it
 #[derive(clap::Args)]
@@ -28,11 +29,14 @@ pub(super) struct Arguments {
     /// Also prints every packet
     #[arg(long)]
     trace: bool,
+    /// What secures the links: DTLS, or a stand-in that costs a fiftieth
+    #[arg(long, value_enum, default_value_t = TierName::Real)]
+    tier: TierName,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Done {
-    let Arguments { scenario: name, seed, json, events, trace } = arguments;
-    let (name, seed) = (name.as_str(), *seed);
+    let Arguments { scenario: name, seed, json, events, trace, tier } = arguments;
+    let (name, seed, tier) = (name.as_str(), *seed, Tier::from(*tier));
     let how = Telling { json: *json, events: *events || *json, trace: *trace };
     let scenario = scenario::find(name, seed)?;
     let mut out = BufWriter::new(io::stdout().lock());
@@ -47,12 +51,12 @@ pub(super) fn run(arguments: &Arguments) -> Done {
     }
     out.flush()?;
     let start = Instant::now();
-    let options = Options { keep_records: how.trace };
+    let options = Options { keep_records: how.trace, tier };
     let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| scenario::run(&scenario, seed, options))) else {
         if how.json {
             writeln!(out, "{}", json!({"event": "broken", "what": "a panic; see stderr"}))?;
         }
-        eprintln!("replay with: {}", replay(name, seed));
+        eprintln!("replay with: {}", replay(name, seed, tier));
         return Ok(false);
     };
     let wall = start.elapsed();
@@ -63,7 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> Done {
     }
     out.flush()?;
     if !outcome.is_good() {
-        eprintln!("replay with: {}", replay(name, seed));
+        eprintln!("replay with: {}", replay(name, seed, tier));
     }
     Ok(outcome.is_good())
 }

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use folkmoot_sim::Tier;
 use folkmoot_sim::scenario::{self, NAMES, Options, Outcome};
 
-use super::Done;
 use super::tell::replay;
+use super::{Done, TierName};
 
 /// Runs a scenario, or all of them, with many seeds
 #[derive(clap::Args)]
@@ -23,10 +24,14 @@ pub(super) struct Arguments {
     /// How many runs at once
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
+    /// What secures the links: DTLS, or a stand-in that costs a fiftieth
+    #[arg(long, value_enum, default_value_t = TierName::Stub)]
+    tier: TierName,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Done {
-    sweep(arguments.scenario.as_deref(), arguments.seeds.clone(), arguments.jobs)
+    let Arguments { scenario, seeds, jobs, tier } = arguments;
+    sweep(scenario.as_deref(), seeds.clone(), *jobs, (*tier).into())
 }
 
 /// What a sweep knows of one scenario.
@@ -38,7 +43,7 @@ struct Tally {
     simulated: Duration,
 }
 
-fn sweep(scenario: Option<&str>, seeds: std::ops::Range<u64>, jobs: u16) -> Done {
+fn sweep(scenario: Option<&str>, seeds: std::ops::Range<u64>, jobs: u16, tier: Tier) -> Done {
     if let Some(name) = scenario {
         scenario::about(name)?;
     }
@@ -52,8 +57,8 @@ fn sweep(scenario: Option<&str>, seeds: std::ops::Range<u64>, jobs: u16) -> Done
             let (results, next, runs) = (results.clone(), &next, &runs);
             scope.spawn(move || {
                 while let Some(&(name, seed)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let run =
-                        || scenario::find(name, seed).map(|it| scenario::run(&it, seed, Options::default()));
+                    let options = Options { tier, ..Options::default() };
+                    let run = || scenario::find(name, seed).map(|it| scenario::run(&it, seed, options));
                     let outcome = catch_unwind(AssertUnwindSafe(run)).ok().and_then(Result::ok);
                     if results.send((name, seed, outcome)).is_err() {
                         return;
@@ -63,7 +68,7 @@ fn sweep(scenario: Option<&str>, seeds: std::ops::Range<u64>, jobs: u16) -> Done
         }
         drop(results);
         for (done, (name, seed, outcome)) in (1..).zip(received) {
-            tallies.entry(name).or_default().add(name, seed, outcome);
+            tallies.entry(name).or_default().add(name, seed, tier, outcome);
             if is_terminal {
                 eprint!("\r{done} of {} runs ", runs.len());
             }
@@ -81,15 +86,15 @@ fn sweep(scenario: Option<&str>, seeds: std::ops::Range<u64>, jobs: u16) -> Done
 }
 
 impl Tally {
-    fn add(&mut self, name: &str, seed: u64, outcome: Option<Outcome>) {
+    fn add(&mut self, name: &str, seed: u64, tier: Tier, outcome: Option<Outcome>) {
         let Some(outcome) = outcome else {
-            eprintln!("\r{name} seed {seed}: a panic; replay with: {}", replay(name, seed));
+            eprintln!("\r{name} seed {seed}: a panic; replay with: {}", replay(name, seed, tier));
             return self.bad.push(seed);
         };
         if outcome.is_good() {
             self.good += 1;
         } else {
-            eprintln!("\r{name} seed {seed}: replay with: {}\n{outcome}", replay(name, seed));
+            eprintln!("\r{name} seed {seed}: replay with: {}\n{outcome}", replay(name, seed, tier));
             self.bad.push(seed);
         }
         self.simulated += outcome.ended.saturating_since(outcome.began);

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use folkmoot_sim::Tier;
 use folkmoot_sim::scenario::Outcome;
 use serde_json::json;
 
@@ -74,6 +75,6 @@ pub(super) fn tell_json(out: &mut impl Write, outcome: &Outcome, how: Telling) -
 }
 
 /// The one command that does a run again.
-pub(super) fn replay(name: &str, seed: u64) -> String {
-    format!("moot-sim run {name} --seed {seed} --events")
+pub(super) fn replay(name: &str, seed: u64, tier: Tier) -> String {
+    format!("moot-sim run {name} --seed {seed} --tier {tier} --events")
 }

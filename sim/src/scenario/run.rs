@@ -10,12 +10,15 @@ use super::script::{Act, Goal, Scenario, Who};
 use super::stage::Stage;
 use crate::engine::{Counts, HostId, Record, Trace, TraceHash};
 use crate::hosts::{NodeHost, Sink};
+use crate::stub::Tier;
 
 /// How to run a scenario.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// Keeps every record of the trace, some 40 bytes each.
     pub keep_records: bool,
+    /// What secures the links.
+    pub tier: Tier,
 }
 
 /// What came of a run.
@@ -70,7 +73,7 @@ pub struct Noted {
 /// Runs a scenario to its end, or until something owed is late.
 pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
     let trace = if options.keep_records { Trace::keeping() } else { Trace::new() };
-    let stage = Stage::build(scenario, seed, trace);
+    let stage = Stage::build(scenario, seed, trace, options.tier);
     let ids: Vec<_> = stage.members.iter().map(|member| (member.device, member.member)).collect();
     let hosts: Vec<_> = stage.members.iter().map(|member| member.host).collect();
     let verdict_row = |a: &HostId| hosts.iter().map(|b| stage.world.can_connect(*a, *b)).collect();

@@ -10,6 +10,7 @@ use super::script::{Scenario, Stun};
 use crate::engine::{HostId, Subject, Trace, World};
 use crate::hosts::{DHT_PORT, DhtHost, Forger, Names, NodeHost, STUN_PORT, Sink, StunServer};
 use crate::net::RealmId;
+use crate::stub::Tier;
 
 /// The world of a scenario, with its DHT up and its members not started yet.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub(super) struct Stage {
     bootstrap: Vec<Server>,
     stun: Vec<Server>,
     names: Names,
+    tier: Tier,
 }
 
 /// A member: its host, and what lasts from run to run.
@@ -42,11 +44,11 @@ const NODE_PORT: u16 = 4_433;
 const BOOTSTRAPS: usize = 2;
 
 impl Stage {
-    pub(super) fn build(scenario: &Scenario, seed: u64, trace: Trace) -> Self {
+    pub(super) fn build(scenario: &Scenario, seed: u64, trace: Trace, tier: Tier) -> Self {
         let world = World::with_trace(seed, trace);
         let (bootstrap, stun) = (Vec::new(), Vec::new());
         let mut stage =
-            Self { world, members: Vec::new(), victims: None, bootstrap, stun, names: Names::new() };
+            Self { world, members: Vec::new(), victims: None, bootstrap, stun, names: Names::new(), tier };
         stage.build_infrastructure(scenario);
         stage.build_homes(scenario);
         stage.world.run_for(WARM_UP);
@@ -68,6 +70,7 @@ impl Stage {
             name: member.name.clone(),
             bootstrap: self.bootstrap.clone(),
             stun: self.stun.clone(),
+            security: self.tier.security(),
             ..Config::new(member.identity, incarnation)
         };
         let program = NodeHost::new(config, member.runs, NODE_PORT, self.names.clone());

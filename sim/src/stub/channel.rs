@@ -151,7 +151,9 @@ impl SecureChannel for SimDtls {
 
     fn poll<'a>(&mut self, buffer: &'a mut [u8]) -> SecureOutput<'a> {
         match self.events.pop_front() {
-            Some(Event::Certificate) => return SecureOutput::Certificate(copy(buffer, &self.peer_certificate)),
+            Some(Event::Certificate) => {
+                return SecureOutput::Certificate(copy(buffer, &self.peer_certificate));
+            }
             Some(Event::Secured) => return SecureOutput::Secured,
             Some(Event::Goodbye) => return SecureOutput::Goodbye,
             None => {}
@@ -169,7 +171,8 @@ impl SecureChannel for SimDtls {
             return SecureOutput::Datagram(copy(buffer, &datagram));
         }
         // A client that has not begun wants to at once.
-        let at = if self.is_client && self.state == State::Start { Some(self.now) } else { self.timers.next() };
+        let at =
+            if self.is_client && self.state == State::Start { Some(self.now) } else { self.timers.next() };
         SecureOutput::Idle(at)
     }
 
@@ -244,7 +247,8 @@ impl SimDtls {
             Epoch::Handshake => &mut self.handshake,
             Epoch::Data => &mut self.data,
         };
-        let Some((number, content, message)) = keys.as_mut().and_then(|keys| keys.unseal.open(low, body)) else {
+        let Some((number, content, message)) = keys.as_mut().and_then(|keys| keys.unseal.open(low, body))
+        else {
             return;
         };
         match content {
@@ -315,7 +319,8 @@ impl SimDtls {
     /// The numbers of the records that the other end has.
     fn acknowledged(&mut self, message: &[u8]) {
         let Flight::Client(sent) = &self.flight else { return };
-        let had: Vec<u64> = message.get(2..).unwrap_or_default().chunks_exact(16).map(record_number).collect();
+        let had: Vec<u64> =
+            message.get(2..).unwrap_or_default().chunks_exact(16).map(record_number).collect();
         // The flight is one datagram: whoever has a record of it has it all.
         if had.iter().any(|number| sent.contains(number)) {
             self.flight = Flight::None;
@@ -392,8 +397,7 @@ impl SimDtls {
         let Some(keys) = &mut self.handshake else { return };
         for (sequence, &(kind, length)) in (first..).zip(messages) {
             let (before, after) = AROUND_CERTIFICATE;
-            let length =
-                if kind == CERTIFICATE { before + self.certificate.len() + after } else { length };
+            let length = if kind == CERTIFICATE { before + self.certificate.len() + after } else { length };
             let mut message = Vec::with_capacity(MESSAGE_HEADER + length);
             write_message_header(&mut message, kind, sequence, length);
             if kind == CERTIFICATE {

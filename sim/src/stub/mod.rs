@@ -12,6 +12,8 @@ mod channel;
 mod record;
 #[cfg(test)]
 mod tests;
+mod tier;
 mod timers;
 
 pub use channel::SimDtls;
+pub use tier::Tier;
