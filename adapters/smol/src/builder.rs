@@ -11,6 +11,7 @@ use crate::code::parse_code;
 use crate::defaults;
 use crate::driver::{Driver, MAX_CALLS};
 use crate::error::Error;
+use crate::kept::{self, Kept};
 use crate::meeting::{About, Folkmoot, Meeting};
 use crate::profile::{self, Profile};
 use crate::sockets::Sockets;
@@ -77,7 +78,7 @@ impl Builder {
         self
     }
 
-    /// Where identities are kept. By default `folkmoot` in `XDG_STATE_HOME`, else in `~/.local/state`.
+    /// Where identities are kept, and the DHT nodes that were known. By default `folkmoot` in `XDG_STATE_HOME`, else in `~/.local/state`.
     pub fn state_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.state = State::Dir(dir.into());
         self
@@ -161,6 +162,12 @@ impl Builder {
         config.stun = self.stun;
         config.reconnect = self.reconnect;
         config.connect_timeout = self.connect_timeout;
+        let bound_ips: Vec<_> = self.bind.iter().map(SocketAddr::ip).collect();
+        let kept = profile.as_ref().map(|profile| {
+            let (kept, snapshot) = Kept::open(profile.dir(), &config.bootstrap, clock.unix());
+            config.dht.saved = snapshot.map(|snapshot| kept::within_reach(&bound_ips, snapshot));
+            kept
+        });
         let node = Node::new(config, profile::entropy()?, clock.now(), clock.unix());
 
         let (calls, to_node) = async_channel::bounded(MAX_CALLS);
@@ -174,7 +181,7 @@ impl Builder {
             instead_of: profile.as_ref().and_then(|profile| profile.instead_of.clone()),
             weak_codes: self.weak_codes,
         };
-        let driver = Driver::new(node, clock, sockets, to_node);
+        let driver = Driver::new(node, clock, sockets, to_node, kept);
         let run = move || {
             async_io::block_on(driver.run());
             // The lock on the identity is held until the others have been told goodbye.

@@ -16,6 +16,7 @@ use futures_lite::FutureExt as _;
 use crate::clock::Clock;
 use crate::delivery::Delivery;
 use crate::derive;
+use crate::kept::Kept;
 use crate::resolve;
 use crate::sockets::{Datagram, Sockets};
 
@@ -60,6 +61,8 @@ pub(crate) struct Driver {
     wake: Option<Wake>,
     check_clock: Instant,
     check_interfaces: Instant,
+    /// Where the DHT nodes that are known are kept for the next run.
+    kept: Option<Kept>,
     /// Set once nobody holds the node any more: when to stop waiting for the goodbyes.
     closing: Option<Instant>,
 }
@@ -85,7 +88,13 @@ enum Woken {
 }
 
 impl Driver {
-    pub(crate) fn new(node: Node, clock: Clock, sockets: Sockets, calls: Receiver<Call>) -> Self {
+    pub(crate) fn new(
+        node: Node,
+        clock: Clock,
+        sockets: Sockets,
+        calls: Receiver<Call>,
+        kept: Option<Kept>,
+    ) -> Self {
         let now = Instant::now();
         let (answer, answered) = async_channel::unbounded();
         Self {
@@ -100,6 +109,7 @@ impl Driver {
             wake: None,
             check_clock: now + CHECK_CLOCK,
             check_interfaces: now + CHECK_INTERFACES,
+            kept,
             closing: None,
         }
     }
@@ -110,7 +120,7 @@ impl Driver {
         loop {
             let drained = self.drain();
             let woken = match drained {
-                Drained::Idle if self.is_over() => return,
+                Drained::Idle if self.is_over() => return self.end(),
                 Drained::Idle => self.sleep().await,
                 // Calls are taken meanwhile: someone who leaves need not read what came before.
                 Drained::Undelivered => self.next_call().or(ready(self.delivery.room())).await,
@@ -196,7 +206,8 @@ impl Driver {
     /// Sleeps until something is due or comes in.
     async fn sleep(&self) -> Woken {
         let wake = self.wake.map(|wake| self.clock.instant(wake.at));
-        let due = [wake, self.sockets.rested(), self.closing].into_iter().flatten();
+        let due = [wake, self.sockets.rested(), self.closing, self.kept.as_ref().map(Kept::due)];
+        let due = due.into_iter().flatten();
         let until = due.fold(self.check_clock.min(self.check_interfaces), Instant::min);
         let timer = async {
             Timer::at(until).await;
@@ -276,11 +287,23 @@ impl Driver {
                 self.handle(Input::Clock(self.clock.unix()));
             }
         }
+        if let Some(kept) = &mut self.kept {
+            kept.save_if_due(|| self.node.dht().snapshot());
+            while let Some(trouble) = kept.trouble() {
+                self.delivery.push(Event::Trouble { meeting: None, trouble });
+            }
+        }
         if woke || now >= self.check_interfaces {
             self.check_interfaces = now + CHECK_INTERFACES;
             if self.sockets.refresh() {
                 self.tell_sockets();
             }
+        }
+    }
+
+    fn end(&self) {
+        if let Some(kept) = &self.kept {
+            kept.save(&self.node.dht().snapshot());
         }
     }
 

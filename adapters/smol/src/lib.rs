@@ -33,6 +33,7 @@ mod dht;
 mod driver;
 mod error;
 mod interfaces;
+mod kept;
 mod meeting;
 mod profile;
 mod resolve;

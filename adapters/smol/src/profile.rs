@@ -78,6 +78,11 @@ impl Profile {
         Ok(Some(Self { name: name.into(), identity, incarnation, instead_of: None, dir, _lock: lock }))
     }
 
+    /// Where the files of this profile are.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The UDP ports of the last run: having them again keeps NAT mappings and makes a restart quick.
     pub(crate) fn ports(&self) -> Vec<u16> {
         state::load_ports(&self.dir)
@@ -147,7 +152,7 @@ fn find(profiles: &Path, wanted: &str) -> Result<String, StateError> {
     found.ok_or_else(|| StateError::UnknownId(wanted.into()))
 }
 
-fn make_dir(path: &Path) -> Result<(), StateError> {
+pub(crate) fn make_dir(path: &Path) -> Result<(), StateError> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

@@ -101,7 +101,7 @@ fn seed(hex: &str) -> Option<[u8; 32]> {
 }
 
 /// The content of a file, or `None` if there is no such file. Of what is longer than any file of ours, only the beginning.
-fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
+pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
     use io::Read as _;
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -112,18 +112,23 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
     Ok(Some(bytes))
 }
 
-/// Writes a file whole: a new one beside it, synced, then renamed over it, and the directory synced.
 fn write(path: &Path, content: &impl Serialize) -> Result<(), StateError> {
+    let mut bytes =
+        serde_json::to_vec(content).map_err(|error| StateError::io("write", path)(error.into()))?;
+    bytes.push(b'\n');
+    write_whole(path, &bytes)
+}
+
+/// Writes a file whole: a new one beside it, synced, then renamed over it, and the directory synced.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     let beside: PathBuf = path.with_extension("new");
     let whole = || {
-        let mut bytes = serde_json::to_vec(content)?;
-        bytes.push(b'\n');
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&beside)?;
-        file.write_all(&bytes)?;
+        file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&beside, path)?;
         sync_parent(path)

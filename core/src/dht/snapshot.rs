@@ -78,6 +78,13 @@ impl Snapshot {
         self.nodes().next().is_none()
     }
 
+    /// The same without the nodes for which `keep` does not hold.
+    pub fn only(mut self, keep: impl Fn(&Contact) -> bool) -> Self {
+        self.v4.nodes.retain(&keep);
+        self.v6.nodes.retain(&keep);
+        self
+    }
+
     /// The id in one address family.
     pub fn id(&self, ipv4: bool) -> NodeId {
         if ipv4 { self.v4.id } else { self.v6.id }

@@ -470,6 +470,12 @@ pub enum Trouble {
     /// Too much is waiting to be delivered.
     #[error("too many messages wait for members who are away")]
     TooMuchQueued,
+    /// Whom the DHT node knows cannot be kept for the next run. A node has no disk, so this is its shell's to say.
+    #[error("the known DHT nodes are not kept for the next time: {0}")]
+    NotKept(String),
+    /// What an earlier run kept of the DHT is damaged, and lies where this says now. Its shell's to say, too.
+    #[error("the file of known DHT nodes cannot be read, and is set aside as {0}")]
+    SetAside(String),
     /// A message is empty or too long.
     #[error("a message of {0} bytes cannot be sent")]
     BadMessage(usize),
@@ -480,7 +486,7 @@ impl Trouble {
     pub fn stage(&self) -> Stage {
         match self {
             Self::NoSocket | Self::AlreadyJoined | Self::TooManyMeetings(_) | Self::NotJoined => Stage::Io,
-            Self::TooMuchQueued | Self::BadMessage(_) => Stage::Io,
+            Self::TooMuchQueued | Self::BadMessage(_) | Self::NotKept(_) | Self::SetAside(_) => Stage::Io,
             Self::NoBootstrap | Self::BootstrapSilent { .. } => Stage::Bootstrap,
             Self::Unresolved { stage, .. } => *stage,
             Self::StunSilent(_) => Stage::Candidates,
@@ -513,6 +519,11 @@ impl Trouble {
             Self::AlreadyJoined => "leave it first",
             Self::TooManyMeetings(_) => "leave one first",
             Self::NotJoined => "join it first",
+            Self::NotKept(_) => {
+                "all else works; check who owns the directory, its permissions and the room on the disk, or name another \
+                 with --state-dir"
+            }
+            Self::SetAside(_) => "nothing is lost but time: the DHT is entered by the bootstrap hosts",
             Self::TooMuchQueued => "wait until they are back, or leave and join again",
             Self::BadMessage(_) => "write something shorter, and something",
         }
