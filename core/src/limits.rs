@@ -94,13 +94,16 @@ pub const DHT_EVENTS: usize = 1_024;
 pub const DHT_IN_FLIGHT: usize = 256;
 
 /// Lookups that may be under way at once: every topic and every item in both address families, and upkeep.
-pub const DHT_LOOKUPS: usize = 2 * DHT_TOPICS + 2 * DHT_ERRANDS + 8;
+pub const DHT_LOOKUPS: usize = 2 * DHT_TOPICS + 2 * DHT_ERRANDS + 2 * DHT_SEARCHES + 8;
 
 /// Topics that one node keeps announced: 20 meetings with the topics of three days each.
 pub const DHT_TOPICS: usize = 64;
 
 /// Items that are searched or put at once.
 pub const DHT_ERRANDS: usize = 32;
+
+/// Topics whose peers are searched at once without being announced.
+pub const DHT_SEARCHES: usize = 32;
 
 /// Nodes that one lookup considers. It ends with the 8 closest; more than 100 are only named to keep it busy.
 pub const DHT_CANDIDATES: usize = 100;

@@ -23,13 +23,22 @@ impl Dht {
     ///
     /// More than [`limits::DHT_TOPICS`] are refused with [`Event::NotAnnounced`], and not tried again.
     pub fn announce(&mut self, cx: &mut Cx<'_>, topic: InfoHash) {
+        self.keep_announced(cx, topic, None);
+    }
+
+    /// The same, for a peer that listens on another port of ours.
+    pub fn announce_port(&mut self, cx: &mut Cx<'_>, topic: InfoHash, port: u16) {
+        self.keep_announced(cx, topic, Some(port));
+    }
+
+    fn keep_announced(&mut self, cx: &mut Cx<'_>, topic: InfoHash, port: Option<u16>) {
         if self.topics.contains_key(&topic) {
             return;
         }
         if self.topics.len() >= limits::DHT_TOPICS {
             return self.tell(Event::NotAnnounced { topic });
         }
-        let mut kept = Topic::new(topic.0);
+        let mut kept = Topic::new(topic.0, port);
         kept.hasten(cx.now);
         self.topics.insert(topic, kept);
         self.pump(cx);
@@ -90,17 +99,22 @@ impl Dht {
         addr: SocketAddr,
         again: bool,
     ) -> bool {
-        let Some(port) = self.route(addr).map(|socket| socket.bound.port()) else { return false };
-        let Some((contact, token)) = self
+        let Some(bound) = self.route(addr).map(|socket| socket.bound.port()) else { return false };
+        let Some((contact, token, port)) = self
             .topics
             .get(&hash)
-            .and_then(|topic| topic.token(addr))
-            .map(|(contact, token)| (contact, token.to_vec()))
+            .and_then(|topic| Some((topic.token(addr)?, topic.port())))
+            .map(|((contact, token), port)| (contact, token.to_vec(), port))
         else {
             return false;
         };
-        let call =
-            Call::AnnouncePeer { info_hash: hash, port, implied_port: true, seed: false, token: &token };
+        let call = Call::AnnouncePeer {
+            info_hash: hash,
+            port: port.unwrap_or(bound),
+            implied_port: port.is_none(),
+            seed: false,
+            token: &token,
+        };
         self.ask(cx, addr, Some(contact.id), call, Purpose::Announce(hash), again)
     }
 
@@ -141,7 +155,9 @@ impl Dht {
     ) {
         self.report_peers(hash, contact.addr, response.peers());
         let named = self.named(contact.addr, response);
-        let own = response.ip.or(self.observed(contact.addr.is_ipv4()));
+        let seen = response.ip.or(self.observed(contact.addr.is_ipv4()));
+        let port = self.topics.get(&hash).and_then(Topic::port);
+        let own = seen.map(|seen| SocketAddr::new(seen.ip(), port.unwrap_or(seen.port())));
         let values = response.peers().count();
         let listed = match own {
             Some(own) if response.peers().any(|peer| peer == own) => Some(true),
@@ -156,9 +172,9 @@ impl Dht {
     }
 
     /// Tells of the peers of a topic of ours that announced to us.
-    fn report_stored(&mut self, topic: InfoHash) {
+    pub(super) fn report_stored(&mut self, topic: InfoHash) {
         let peers: Vec<SocketAddr> = self.store.peers(&topic).collect();
-        if !peers.is_empty() && self.topics.contains_key(&topic) {
+        if !peers.is_empty() && (self.topics.contains_key(&topic) || self.searches.contains_key(&topic)) {
             self.tell(Event::Peers { topic, from: None, peers });
         }
     }

@@ -52,7 +52,7 @@ impl Dht {
             self.on_vote(cx, contact.addr, seen);
         }
         match pending.purpose {
-            Purpose::Ping => {}
+            Purpose::Ping | Purpose::Probe => {}
             Purpose::Refresh => self.on_refreshed(cx, contact, response),
             Purpose::Lookup(id, goal) => self.on_step(id, goal, contact, response),
             Purpose::Announce(topic) => {
@@ -158,6 +158,7 @@ impl Dht {
             }
             match lookup.goal() {
                 Goal::Neighbours => self.on_neighbours_found(cx, id, lookup.is_ipv4()),
+                Goal::Search(topic) => self.on_searched(topic, id, lookup.progress()),
                 Goal::Peers(topic) => {
                     let closest: Vec<Contact> = lookup.closest().collect();
                     if let Some(topic) = self.topics.get_mut(&topic) {
@@ -184,7 +185,7 @@ impl Dht {
         let (peers, refused): (Vec<_>, Vec<_>) = peers.partition(|peer| is_plausible(source.ip(), *peer));
         self.counters.refused_contacts += refused.len() as u64;
         let found = !peers.is_empty();
-        if found && self.topics.contains_key(&topic) {
+        if found && (self.topics.contains_key(&topic) || self.searches.contains_key(&topic)) {
             self.tell(Event::Peers { topic, from: Some(source), peers });
         }
         found
@@ -207,7 +208,9 @@ impl Dht {
         let want: Option<Want> = None;
         match lookup.goal() {
             Goal::Neighbours => Call::FindNode { target: lookup.target(), want },
-            Goal::Peers(info_hash) => Call::GetPeers { info_hash, want, scrape: false },
+            Goal::Peers(info_hash) | Goal::Search(info_hash) => {
+                Call::GetPeers { info_hash, want, scrape: false }
+            }
             Goal::Item(errand) => {
                 let seq = self.errands.get(&errand).and_then(Errand::seq);
                 Call::Get { target: InfoHash(lookup.target().0), seq, want }
@@ -219,6 +222,11 @@ impl Dht {
         let named = self.named(contact.addr, response);
         let found = match goal {
             Goal::Peers(topic) => self.report_peers(topic, contact.addr, response.peers()),
+            Goal::Search(topic) => {
+                let found = self.report_peers(topic, contact.addr, response.peers());
+                self.on_search_step(topic, found);
+                found
+            }
             Goal::Item(errand) => self.on_item_step(errand, contact, response),
             Goal::Neighbours => false,
         };
@@ -261,7 +269,7 @@ impl Dht {
                 }
             }
             Purpose::Poll(info_hash) => Some(Call::GetPeers { info_hash, want: None, scrape: false }),
-            Purpose::Ping => Some(Call::Ping),
+            Purpose::Ping | Purpose::Probe => Some(Call::Ping),
             Purpose::Announce(topic) => {
                 if !pending.again {
                     self.announce_to(cx, topic, pending.to, true);
@@ -287,6 +295,8 @@ impl Dht {
     fn on_unanswered(&mut self, cx: &mut Cx<'_>, pending: &Pending) {
         match pending.purpose {
             Purpose::Ping | Purpose::Refresh => {}
+            Purpose::Probe if pending.again => {}
+            Purpose::Probe => self.tell(Event::Silent { addr: pending.to }),
             Purpose::Lookup(..) => {
                 if let Some(lookup) = self.lookup_of(pending) {
                     lookup.on_failed(pending.to);

@@ -1,9 +1,10 @@
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use thiserror::Error;
 
 use super::Item;
-use crate::base::InfoHash;
+use crate::base::{InfoHash, NodeId};
 
 /// What a [`Dht`](super::Dht) tells its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,33 @@ pub enum Event {
         from: Option<SocketAddr>,
         /// Their addresses; not empty. Anyone can announce any address, so none of them is proven.
         peers: Vec<SocketAddr>,
+    },
+    /// The search for the peers of a topic ([`Dht::find_peers`](super::Dht::find_peers)) is over.
+    Sought {
+        /// The topic.
+        topic: InfoHash,
+        /// How many nodes named peers.
+        holders: usize,
+        /// How many nodes answered.
+        answered: usize,
+    },
+    /// A node that was asked whether it is there ([`Dht::ping`](super::Dht::ping)) is. May come twice for one question.
+    Pong {
+        /// Its address.
+        addr: SocketAddr,
+        /// Its id.
+        id: NodeId,
+        /// How long the answer took.
+        rtt: Duration,
+        /// Its software as it names it: by convention two letters, and two bytes of version.
+        version: Option<[u8; 4]>,
+        /// Our address as it sees it (BEP 42).
+        observed: Option<SocketAddr>,
+    },
+    /// A node that was asked whether it is there does not answer, or cannot be sent to.
+    Silent {
+        /// Its address.
+        addr: SocketAddr,
     },
     /// A round of announcing is complete.
     Announced {

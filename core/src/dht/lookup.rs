@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 
+use super::Progress;
 use super::errand::ErrandId;
 use super::node_id;
 use super::table::K;
@@ -32,6 +33,8 @@ pub(super) struct Lookup {
     /// Addresses to start from whose ids are not known; each is asked once.
     seeds: Vec<(SocketAddr, State)>,
     found: bool,
+    asked: usize,
+    answered: usize,
 }
 
 /// What a lookup is for.
@@ -41,6 +44,8 @@ pub(super) enum Goal {
     Neighbours,
     /// Peers, and the nodes that store them, through `get_peers`.
     Peers(InfoHash),
+    /// Peers, through `get_peers`.
+    Search(InfoHash),
     /// An item, and the nodes that store it, through `get`.
     Item(ErrandId),
 }
@@ -78,7 +83,8 @@ impl Lookup {
         seeds: impl IntoIterator<Item = SocketAddr>,
     ) -> Self {
         let seeds = seeds.into_iter().map(|addr| (addr, State::New)).collect();
-        let mut lookup = Self { target, goal, ipv4, candidates: Vec::new(), seeds, found: false };
+        let mut lookup =
+            Self { target, goal, ipv4, candidates: Vec::new(), seeds, found: false, asked: 0, answered: 0 };
         start.into_iter().for_each(|contact| lookup.on_named(contact));
         lookup
     }
@@ -93,6 +99,13 @@ impl Lookup {
 
     pub(super) fn is_ipv4(&self) -> bool {
         self.ipv4
+    }
+
+    /// How far it has come.
+    pub(super) fn progress(&self) -> Progress {
+        let mut answered = self.candidates.iter().filter(|candidate| candidate.state == State::Answered);
+        let closest = answered.next().map(|candidate| candidate.contact.id);
+        Progress { asked: self.asked, answered: self.answered, closest }
     }
 
     /// Also starts from this address.
@@ -135,12 +148,14 @@ impl Lookup {
     }
 
     pub(super) fn on_asked(&mut self, addr: SocketAddr) {
+        self.asked += 1;
         self.set(addr, State::Asked, |_| true);
     }
 
     /// A node answered; who it is may only be known now. Call this before [`Lookup::on_named`] for what it named.
     pub(super) fn on_answer(&mut self, contact: Contact, found: bool) {
         self.found |= found;
+        self.answered += 1;
         self.seeds.retain(|seed| seed.0 != contact.addr);
         self.candidates.retain(|known| known.contact.addr != contact.addr && known.contact.id != contact.id);
         self.insert(contact, State::Answered);

@@ -9,6 +9,7 @@ use super::lookup::Lookup;
 use super::rate::{Bucket, Rate};
 use super::recent::Recent;
 use super::rpc::{LookupId, Purpose, Rpc};
+use super::search::Search;
 use super::snapshot::Saved;
 use super::store::Store;
 use super::tokens::Tokens;
@@ -49,6 +50,7 @@ pub struct Dht {
     pub(super) topics: BTreeMap<InfoHash, Topic>,
     pub(super) errands: BTreeMap<ErrandId, Errand>,
     pub(super) last_errand: ErrandId,
+    pub(super) searches: BTreeMap<InfoHash, Search>,
     pub(super) unverified: Unverified,
     pub(super) tokens: Tokens,
     pub(super) store: Store,
@@ -92,6 +94,7 @@ impl Dht {
             topics: BTreeMap::new(),
             errands: BTreeMap::new(),
             last_errand: ErrandId::default(),
+            searches: BTreeMap::new(),
             unverified: Unverified::default(),
             tokens: Tokens::new(cx.rng),
             store: Store::default(),
@@ -326,11 +329,16 @@ impl Dht {
                     self.on_query(cx, &origin, tid, &query);
                 }
             }
-            Ok(Message { tid, body: Body::Response(response), .. }) => {
+            Ok(Message { tid, version, body: Body::Response(response), .. }) => {
                 if response.id == own_id {
                     self.counters.dropped_own += 1;
                 } else if let Some(pending) = self.settle(cx, &origin, tid) {
                     self.counters.responses += 1;
+                    if pending.purpose == Purpose::Probe {
+                        let version = version.and_then(|version| version.try_into().ok());
+                        let (addr, id, rtt) = (pending.to, response.id, cx.now - pending.sent);
+                        self.tell(Event::Pong { addr, id, rtt, version, observed: response.ip });
+                    }
                     self.on_response(cx, &pending, &response);
                     self.pump(cx);
                 }

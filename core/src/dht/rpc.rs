@@ -45,6 +45,8 @@ pub(super) struct Pending {
 pub(super) enum Purpose {
     /// To see whether a node is there.
     Ping,
+    /// The same for our owner, who is told.
+    Probe,
     /// To keep a part of the routing table fresh.
     Refresh,
     /// A step of a lookup, which may have ended by the time the answer comes.

@@ -2,6 +2,7 @@
 
 mod items;
 mod restart;
+mod search;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

@@ -32,6 +32,8 @@ const UNLISTED_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Topic {
     hash: [u8; 20],
+    /// Where the peer is, if not at the port that our questions come from.
+    port: Option<u16>,
     storers: Vec<Storer>,
     /// Whose turn it is to be polled.
     turn: usize,
@@ -74,9 +76,10 @@ enum State {
 }
 
 impl Topic {
-    pub(super) fn new(hash: [u8; 20]) -> Self {
+    pub(super) fn new(hash: [u8; 20], port: Option<u16>) -> Self {
         Self {
             hash,
+            port,
             storers: Vec::new(),
             turn: 0,
             lookups: Vec::new(),
@@ -87,6 +90,11 @@ impl Topic {
             failures: 0,
             moves: 0,
         }
+    }
+
+    /// The port that is announced, if it is not the one our questions come from.
+    pub(super) fn port(&self) -> Option<u16> {
+        self.port
     }
 
     /// When the next round is due; `None` while one runs, or nobody is there to be asked.
@@ -282,7 +290,7 @@ impl Topic {
 
     /// Forgets who stores us, and announces anew: our address has changed.
     pub(super) fn restart(&mut self, now: Time) {
-        *self = Self::new(self.hash);
+        *self = Self::new(self.hash, self.port);
         self.hasten(now);
     }
 

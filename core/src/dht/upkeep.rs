@@ -194,6 +194,7 @@ impl Dht {
         }
         self.topics.values_mut().for_each(|topic| topic.restart(cx.now));
         self.restart_errands();
+        self.restart_searches(cx);
         self.keep_up(cx);
     }
 

@@ -162,8 +162,11 @@ impl Node {
                         node.context.trouble(Some(handle), Trouble::NotAnnounced);
                     });
                 }
-                // The node keeps no items of its own.
-                dht::Event::Item { .. }
+                // The node keeps no items of its own, and asks nothing for anybody else.
+                dht::Event::Sought { .. }
+                | dht::Event::Pong { .. }
+                | dht::Event::Silent { .. }
+                | dht::Event::Item { .. }
                 | dht::Event::ItemSought { .. }
                 | dht::Event::Stored { .. }
                 | dht::Event::NotStored { .. } => {}

@@ -211,6 +211,7 @@ impl World {
                 Event::Stored { nodes, .. } => assert!(nodes > 0),
                 Event::Item { .. } | Event::ItemSought { .. } | Event::NotStored { .. } => {}
                 Event::BootstrapSilent { .. } | Event::NotAnnounced { .. } | Event::Observed { .. } => {}
+                Event::Sought { .. } | Event::Pong { .. } | Event::Silent { .. } => {}
             }
         }
         self.check();
