@@ -11,7 +11,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use folkmoot_core::base::{Cx, InfoHash, NodeId, Outbox, Rng, SocketId, SocketInfo, Time, UnixTime};
 use folkmoot_core::dht::{Config, Dht, Mode};
-use folkmoot_core::wire::krpc::{Body, Call, Contact, Message, Query, Response, write_contact};
+use folkmoot_core::wire::krpc::{Body, Call, Capabilities, Contact, Message, Query, Response, write_contact};
 
 const SOCKET: SocketId = SocketId(0);
 const NODES: usize = 2_000;
@@ -33,7 +33,10 @@ impl Server {
         let (mut rng, mut out) = (Rng::new([1; 32]), Outbox::default());
         let now = Time::from_millis(1);
         let mut cx = Cx { now, unix: UnixTime::default(), rng: &mut rng, out: &mut out };
-        let dht = Dht::new(Config { id: Some(NodeId([0x5a; 20])), mode: Mode::Server }, &mut cx);
+        let dht = Dht::new(
+            Config { id: Some(NodeId([0x5a; 20])), mode: Mode::Server, ..Config::default() },
+            &mut cx,
+        );
         let mut server = Self { dht, rng, out, now };
         let bound = SocketAddr::from(([198, 51, 100, 1], 6_881));
         let socket = SocketInfo { id: SOCKET, bound, addrs: vec![bound.ip()] };
@@ -89,7 +92,7 @@ fn answer_of(nodes: &[Contact], node: &Contact, question: &[u8]) -> Vec<u8> {
     let mut compact = Vec::new();
     closest.iter().take(8).for_each(|contact| write_contact(&mut compact, contact));
     let response = Response { id: node.id, nodes: Some(&compact), ..Response::default() };
-    Message { tid, version: None, body: Body::Response(response) }.encode()
+    Message { tid, version: None, capabilities: Capabilities::NONE, body: Body::Response(response) }.encode()
 }
 
 /// Questions with targets all over the key space, from nodes that are read-only, so that nobody has to be asked back.
@@ -98,7 +101,8 @@ fn questions(call: impl Fn(NodeId) -> Call<'static>) -> Vec<Vec<u8>> {
     let mut question = || {
         let (id, target) = (NodeId(rng.array()), NodeId(rng.array()));
         let body = Body::Query(Query { id, read_only: true, call: call(target) });
-        Message { tid: &rng.array::<4>(), version: Some(b"XX00"), body }.encode()
+        Message { tid: &rng.array::<4>(), version: Some(b"XX00"), capabilities: Capabilities::NONE, body }
+            .encode()
     };
     (0..QUESTIONS).map(|_| question()).collect()
 }
@@ -115,7 +119,7 @@ fn machine(c: &mut Criterion) {
     for (method, questions) in [
         ("ping", questions(|_| Call::Ping)),
         ("find_node", questions(|target| Call::FindNode { target, want: None })),
-        ("get_peers", questions(|id| Call::GetPeers { info_hash: target(id), want: None })),
+        ("get_peers", questions(|id| Call::GetPeers { info_hash: target(id), want: None, scrape: false })),
         ("get", questions(|id| Call::Get { target: target(id), seq: None, want: None })),
     ] {
         let mut index = 0;
@@ -144,9 +148,10 @@ fn machine(c: &mut Criterion) {
         let from = SocketAddr::new(IpAddr::from([192, 168, 2, n]), 6_881);
         announce(&mut server, from);
     }
-    let call = Call::GetPeers { info_hash: TOPIC, want: None };
+    let call = Call::GetPeers { info_hash: TOPIC, want: None, scrape: false };
     let body = Body::Query(Query { id: NodeId([9; 20]), read_only: true, call });
-    let question = Message { tid: b"aaaa", version: Some(b"XX00"), body }.encode();
+    let question =
+        Message { tid: b"aaaa", version: Some(b"XX00"), capabilities: Capabilities::NONE, body }.encode();
     group.bench_function("get_peers, 50 peers", |b| {
         b.iter(|| server.ask(neighbour, black_box(&question)).unwrap())
     });
@@ -156,15 +161,20 @@ fn machine(c: &mut Criterion) {
 fn announce(server: &mut Server, from: SocketAddr) {
     let mut ask = |call| {
         let body = Body::Query(Query { id: NodeId([7; 20]), read_only: true, call });
-        server.ask(from, &Message { tid: b"aaaa", version: None, body }.encode()).unwrap()
+        server
+            .ask(
+                from,
+                &Message { tid: b"aaaa", version: None, capabilities: Capabilities::NONE, body }.encode(),
+            )
+            .unwrap()
     };
-    let answer = ask(Call::GetPeers { info_hash: TOPIC, want: None });
+    let answer = ask(Call::GetPeers { info_hash: TOPIC, want: None, scrape: false });
     let Ok(Message { body: Body::Response(Response { token: Some(token), .. }), .. }) =
         Message::parse(&answer)
     else {
         unreachable!("there is room for this topic");
     };
-    let call = Call::AnnouncePeer { info_hash: TOPIC, port: 6_881, implied_port: false, token };
+    let call = Call::AnnouncePeer { info_hash: TOPIC, port: 6_881, implied_port: false, token, seed: false };
     let answer = ask(call);
     assert!(matches!(Message::parse(&answer), Ok(Message { body: Body::Response(_), .. })));
 }

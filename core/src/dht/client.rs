@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::Event;
@@ -18,7 +19,7 @@ impl Dht {
     pub(super) fn settle(&mut self, cx: &Cx<'_>, origin: &Origin, tid: &[u8]) -> Option<Pending> {
         match self.rpc.settle(cx.now, tid, origin.socket, origin.from) {
             Ok(pending) => {
-                self.proven.insert(pending.to.ip());
+                self.proven.insert(cx.now, pending.to.ip());
                 Some(pending)
             }
             Err(Unmatched::Tid) => {
@@ -131,7 +132,7 @@ impl Dht {
         }
         self.last_lookup.0 += 1;
         self.counters.lookups += 1;
-        self.lookups.insert(self.last_lookup, Lookup::new(target, goal, ipv4, start, seeds));
+        self.lookups.insert(self.last_lookup, Lookup::new(target, goal, ipv4, start, seeds).into());
         Some(self.last_lookup)
     }
 
@@ -172,6 +173,9 @@ impl Dht {
                     }
                 }
             }
+        }
+        if self.lookups.is_empty() {
+            self.lookups = BTreeMap::new();
         }
     }
 
@@ -323,7 +327,7 @@ impl Dht {
 
     fn lookup_of(&mut self, pending: &Pending) -> Option<&mut Lookup> {
         match pending.purpose {
-            Purpose::Lookup(id, _) => self.lookups.get_mut(&id),
+            Purpose::Lookup(id, _) => self.lookups.get_mut(&id).map(|lookup| &mut **lookup),
             _ => None,
         }
     }

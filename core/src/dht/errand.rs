@@ -74,6 +74,13 @@ pub(super) enum Outcome {
 }
 
 impl Errand {
+    /// The memory taken, in bytes, but for values.
+    pub(super) fn footprint(&self) -> usize {
+        let tokens: usize = self.holders.iter().map(|holder| holder.token.capacity()).sum();
+        let lookups = self.lookups.capacity() * size_of::<LookupId>();
+        size_of::<Self>() + self.holders.capacity() * size_of::<Holder>() + tokens + lookups
+    }
+
     pub(super) fn new(id: ItemId, task: Task) -> Self {
         Self {
             target: id.target(),

@@ -3,8 +3,9 @@ use std::net::IpAddr;
 
 use super::machine::{Dht, Origin};
 use super::rate::{Bucket, Rate};
+use super::source::Source;
 use super::{Item, ItemError, ItemId, MutableItem, Salt, Value};
-use crate::base::{Cx, InfoHash, NodeId, Prefix, Time};
+use crate::base::{Cx, InfoHash, NodeId, Time};
 use crate::limits;
 use crate::wire::krpc::{self, ErrorCode, PutMutable, Response, Want};
 
@@ -12,7 +13,7 @@ use crate::wire::krpc::{self, ErrorCode, PutMutable, Response, Want};
 pub(super) const LONGEST_WITH_ITEM: usize = 1_280;
 
 /// Items given to one network beyond what its addresses have proven.
-const GIFTS_PER_PREFIX: Rate = Rate::new(1, 1);
+const GIFTS_PER_NETWORK: Rate = Rate::new(1, 1);
 
 /// And in all: 10 kB/s at most.
 const GIFTS: Rate = Rate::new(8, 8);
@@ -21,20 +22,20 @@ const GIFTS: Rate = Rate::new(8, 8);
 /// stranger's first question may well be this one, so it is answered, and so rarely that it is no weapon.
 #[derive(Debug, Default)]
 pub(super) struct Gifts {
-    prefixes: BTreeMap<Prefix, Bucket>,
+    networks: BTreeMap<Source, Bucket>,
     all: Bucket,
 }
 
 impl Gifts {
     fn take(&mut self, now: Time, ip: IpAddr) -> bool {
-        if self.prefixes.len() >= limits::DHT_GIFTS {
-            self.prefixes.retain(|_, bucket| !bucket.is_full(now));
+        if self.networks.len() >= limits::DHT_GIFTS {
+            self.networks.retain(|_, bucket| !bucket.is_full(now));
         }
-        let prefix = Prefix::of(ip);
-        let granted = self.prefixes.get(&prefix).is_none_or(|bucket| bucket.has(GIFTS_PER_PREFIX, now))
+        let network = Source::of(ip).network();
+        let granted = self.networks.get(&network).is_none_or(|bucket| bucket.has(GIFTS_PER_NETWORK, now))
             && self.all.has(GIFTS, now);
         if granted {
-            self.prefixes.entry(prefix).or_default().take(GIFTS_PER_PREFIX, now);
+            self.networks.entry(network).or_default().take(GIFTS_PER_NETWORK, now);
             self.all.take(GIFTS, now);
         }
         granted
@@ -128,7 +129,7 @@ impl Dht {
             self.counters.bad_tokens += 1;
             return Err(ErrorCode::Protocol);
         }
-        self.proven.insert(ip);
+        self.proven.insert(cx.now, ip);
         let item = match mutable {
             None => Item::Immutable(value),
             Some(put) => {

@@ -104,6 +104,10 @@ impl ItemStore {
         self.items.len()
     }
 
+    pub(super) fn footprint(&self) -> usize {
+        0
+    }
+
     fn farthest(&self, own: &NodeId) -> Option<InfoHash> {
         self.items.keys().max_by_key(|target| own.distance(&target.0)).copied()
     }

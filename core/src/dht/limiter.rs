@@ -3,7 +3,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::rate::{Bucket, Rate};
-use crate::base::{Prefix, Time};
+use super::source::Source;
+use crate::base::Time;
 use crate::limits;
 
 /// Questions from one address.
@@ -20,17 +21,22 @@ const REFUSALS_TO_BAN: u16 = 200;
 
 const BAN: Duration = Duration::from_secs(5 * 60);
 
+/// So few sources are not worth forgetting.
+const CROWD: usize = 8;
+
 /// Who may ask how much. Local addresses are not to be put before it.
 #[derive(Debug, Default)]
 pub(super) struct Limiter {
-    ips: BTreeMap<IpAddr, Source>,
-    prefixes: BTreeMap<Prefix, Bucket>,
+    sources: BTreeMap<Source, Asker>,
+    networks: BTreeMap<Source, Bucket>,
     global: Bucket,
-    bans: BTreeMap<IpAddr, Time>,
+    bans: BTreeMap<Source, Time>,
+    /// With so many sources it is time to forget some.
+    crowd: usize,
 }
 
 #[derive(Debug, Default)]
-struct Source {
+struct Asker {
     bucket: Bucket,
     refused: u16,
 }
@@ -47,24 +53,25 @@ pub(super) enum Refusal {
 impl Limiter {
     /// Accounts for a question from `ip`.
     pub(super) fn admit(&mut self, now: Time, ip: IpAddr) -> Result<(), Refusal> {
-        if let Some(&until) = self.bans.get(&ip) {
+        let source = Source::of(ip);
+        if let Some(&until) = self.bans.get(&source) {
             if now < until {
                 return Err(Refusal::Banned);
             }
-            self.bans.remove(&ip);
+            self.bans.remove(&source);
         }
-        if let Some(source) = self.ips.get_mut(&ip)
-            && !source.bucket.has(PER_IP, now)
+        if let Some(asker) = self.sources.get_mut(&source)
+            && !asker.bucket.has(PER_IP, now)
         {
-            source.refused += 1;
-            if source.refused >= REFUSALS_TO_BAN {
-                self.ips.remove(&ip);
-                self.ban(now, ip);
+            asker.refused += 1;
+            if asker.refused >= REFUSALS_TO_BAN {
+                self.sources.remove(&source);
+                self.ban(now, source);
             }
             return Err(Refusal::Ip);
         }
-        let prefix = Prefix::of(ip);
-        if self.prefixes.get(&prefix).is_some_and(|bucket| !bucket.has(PER_PREFIX, now)) {
+        let network = source.network();
+        if self.networks.get(&network).is_some_and(|bucket| !bucket.has(PER_PREFIX, now)) {
             return Err(Refusal::Prefix);
         }
         if !self.global.has(GLOBAL, now) {
@@ -72,10 +79,10 @@ impl Limiter {
         }
         // Only now, when the global rate bounds how many come this far, is anything remembered of a stranger.
         self.make_room(now);
-        let source = self.ips.entry(ip).or_default();
-        source.bucket.take(PER_IP, now);
-        source.refused = 0;
-        self.prefixes.entry(prefix).or_default().take(PER_PREFIX, now);
+        let asker = self.sources.entry(source).or_default();
+        asker.bucket.take(PER_IP, now);
+        asker.refused = 0;
+        self.networks.entry(network).or_default().take(PER_PREFIX, now);
         self.global.take(GLOBAL, now);
         Ok(())
     }
@@ -85,16 +92,25 @@ impl Limiter {
         self.bans.len()
     }
 
-    /// An address whose bucket is full again has nothing to be remembered for. At the global rate the limit is not
-    /// reached before that is so for most of them, so this runs rarely.
-    fn make_room(&mut self, now: Time) {
-        if self.ips.len() >= limits::DHT_RATE_SOURCES {
-            self.ips.retain(|_, source| !source.bucket.is_full(now));
-            self.prefixes.retain(|_, bucket| !bucket.is_full(now));
-        }
+    /// The memory taken, in bytes. A tree is taken to be two thirds full.
+    pub(super) fn footprint(&self) -> usize {
+        let asker = size_of::<(Source, Asker)>() * self.sources.len();
+        let others = size_of::<(Source, Bucket)>() * (self.networks.len() + self.bans.len());
+        (asker + others) * 3 / 2
     }
 
-    fn ban(&mut self, now: Time, ip: IpAddr) {
+    /// Who has not asked for so long that there is nothing to be remembered is forgotten: whenever those remembered have
+    /// become twice as many. At the global rate there is always room for a newcomer after that.
+    fn make_room(&mut self, now: Time) {
+        if self.sources.len() < self.crowd.clamp(CROWD, limits::DHT_RATE_SOURCES) {
+            return;
+        }
+        self.sources.retain(|_, asker| !asker.bucket.is_full(now));
+        self.networks.retain(|_, bucket| !bucket.is_full(now));
+        self.crowd = self.sources.len() * 2;
+    }
+
+    fn ban(&mut self, now: Time, source: Source) {
         if self.bans.len() >= limits::DHT_BANS {
             self.bans.retain(|_, until| *until > now);
         }
@@ -103,7 +119,7 @@ impl Limiter {
         {
             self.bans.remove(&soonest);
         }
-        self.bans.insert(ip, now + BAN);
+        self.bans.insert(source, now + BAN);
     }
 }
 
@@ -142,13 +158,23 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_rarely_takes_no_memory() {
+        let mut limiter = Limiter::default();
+        for n in 0..100_000 {
+            limiter.admit(at(u64::from(n) * 1_000), ip(n << 8)).unwrap();
+            assert!(limiter.sources.len() <= CROWD && limiter.networks.len() <= CROWD);
+        }
+        assert!(limiter.footprint() < 1_024);
+    }
+
+    #[test]
     fn a_flood_from_everywhere_is_bounded() {
         let mut limiter = Limiter::default();
         let mut admitted = 0;
         for n in 0..200_000_u32 {
             admitted +=
                 u32::from(limiter.admit(at(u64::from(n) / 50), ip(n << 8 & 0xff_ffff | n >> 16)).is_ok());
-            assert!(limiter.ips.len() <= limits::DHT_RATE_SOURCES);
+            assert!(limiter.sources.len() <= limits::DHT_RATE_SOURCES);
         }
         assert!((11_990..=12_000).contains(&admitted), "4,000 at once and four seconds of 2,000: {admitted}");
     }
@@ -156,7 +182,7 @@ mod tests {
     #[test]
     fn the_ban_list_is_bounded() {
         let mut limiter = Limiter::default();
-        (0..2 * limits::DHT_BANS as u32).for_each(|n| limiter.ban(at(n.into()), ip(n)));
+        (0..2 * limits::DHT_BANS as u32).for_each(|n| limiter.ban(at(n.into()), Source::of(ip(n))));
         assert_eq!(limiter.banned(), limits::DHT_BANS);
         assert_eq!(limiter.admit(at(5_000), ip(0)), Ok(()));
         assert_eq!(limiter.admit(at(5_000), ip(2 * limits::DHT_BANS as u32 - 1)), Err(Refusal::Banned));

@@ -89,6 +89,12 @@ impl Lookup {
         lookup
     }
 
+    /// The memory taken, in bytes.
+    pub(super) fn footprint(&self) -> usize {
+        let seeds = self.seeds.capacity() * size_of::<(SocketAddr, State)>();
+        size_of::<Self>() + self.candidates.capacity() * size_of::<Candidate>() + seeds
+    }
+
     pub(super) fn target(&self) -> NodeId {
         NodeId(self.target)
     }

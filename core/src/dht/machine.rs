@@ -45,7 +45,8 @@ pub struct Dht {
     pacer: Bucket,
     /// When the pacer lets the next question pass, if one waits for that.
     paced: Option<Time>,
-    pub(super) lookups: BTreeMap<LookupId, Lookup>,
+    /// Boxed, as is whatever is rare and large: a tree makes room for eleven at once.
+    pub(super) lookups: BTreeMap<LookupId, Box<Lookup>>,
     pub(super) last_lookup: LookupId,
     pub(super) topics: BTreeMap<InfoHash, Topic>,
     pub(super) errands: BTreeMap<ErrandId, Errand>,
@@ -183,7 +184,11 @@ impl Dht {
 
     /// What there is to tell.
     pub fn pop_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        if event.is_none() && self.events.capacity() > 0 {
+            self.events = VecDeque::new();
+        }
+        event
     }
 
     /// What has happened so far, and what is there now.
@@ -207,6 +212,30 @@ impl Dht {
     /// Whether there is nobody to ask: no node is known, not even from an earlier run, and no address to enter by.
     pub fn is_cut_off(&self) -> bool {
         [&self.v4, &self.v6].iter().all(|overlay| overlay.is_cut_off())
+    }
+
+    /// The memory that this machine takes, in bytes: its own size, and what it has allocated, with the room kept in lists.
+    /// What the allocator adds for itself is not known here, nor how full a tree's nodes are; they are taken to be two
+    /// thirds full.
+    pub fn footprint(&self) -> usize {
+        let sockets: usize =
+            self.sockets.iter().map(|socket| socket.addrs.capacity() * size_of::<IpAddr>()).sum();
+        size_of::<Self>()
+            + self.sockets.capacity() * size_of::<SocketInfo>()
+            + sockets
+            + self.v4.footprint()
+            + self.v6.footprint()
+            + self.rpc.footprint()
+            + self.unverified.footprint()
+            + self.contacted.footprint()
+            + self.proven.footprint()
+            + self.limiter.footprint()
+            + self.store.footprint()
+            + self.items.footprint()
+            + self.lookups.values().map(|lookup| lookup.footprint()).sum::<usize>()
+            + self.topics.values().map(Topic::footprint).sum::<usize>()
+            + self.errands.values().map(Errand::footprint).sum::<usize>()
+            + self.events.capacity() * size_of::<Event>()
     }
 
     /// The nodes in the routing tables: what they all have in common is that they answered us.
@@ -298,7 +327,10 @@ impl Dht {
             to,
             Message { tid: &tid, version: Some(VERSION), capabilities: self.capabilities, body }.encode(),
         );
-        self.contacted.insert(to.ip());
+        // Who cannot become reachable any more, or is, need not tell an unsolicited question.
+        if self.mode == Mode::Auto && !self.reachable {
+            self.contacted.insert(cx.now, to.ip());
+        }
         self.counters.sent += 1;
         true
     }
@@ -374,8 +406,10 @@ impl Dht {
             } += 1;
             return false;
         }
-        if self.mode == Mode::Auto && !self.contacted.contains(ip) {
-            self.reachable |= !Scope::of(ip).is_local();
+        let may_prove = self.mode == Mode::Auto && !self.reachable && !Scope::of(ip).is_local();
+        if may_prove && !self.contacted.contains(ip) {
+            self.reachable = true;
+            self.contacted = Recent::new(limits::DHT_CONTACTED);
         }
         if !self.serves(ip) {
             self.counters.dropped_read_only += 1;

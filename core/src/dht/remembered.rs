@@ -28,6 +28,11 @@ impl Remembered {
         self.nodes.len()
     }
 
+    /// The memory taken beyond its own size, in bytes.
+    pub(super) fn footprint(&self) -> usize {
+        self.nodes.capacity() * size_of::<(u32, Contact)>()
+    }
+
     /// All of them, the best first.
     pub(super) fn iter(&self) -> impl Iterator<Item = Contact> {
         self.nodes.iter().rev().map(|(_, contact)| *contact)

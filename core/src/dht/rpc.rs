@@ -18,7 +18,8 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// The questions that are under way.
 #[derive(Debug)]
 pub(super) struct Rpc {
-    pending: BTreeMap<Tid, Pending>,
+    /// Boxed, since a tree makes room for eleven at once.
+    pending: BTreeMap<Tid, Box<Pending>>,
     /// The next moment at which each becomes something else.
     due: BTreeSet<(Time, Tid)>,
     rtt: Rtt,
@@ -121,7 +122,7 @@ impl Rpc {
         let (stall, stage) = (self.rtt.stall(), Stage::Fresh);
         let due = now + stall;
         let pending = Pending { to, socket, expected, purpose, again, sent: now, due, stall, stage };
-        self.pending.insert(tid, pending);
+        self.pending.insert(tid, Box::new(pending));
         self.due.insert((due, tid));
         tid
     }
@@ -136,12 +137,13 @@ impl Rpc {
         from: SocketAddr,
     ) -> Result<Pending, Unmatched> {
         let tid = Tid::try_from(tid).map_err(|_| Unmatched::Tid)?;
-        let pending = *self.pending.get(&tid).ok_or(Unmatched::Tid)?;
+        let pending = **self.pending.get(&tid).ok_or(Unmatched::Tid)?;
         if pending.to != from || pending.socket != socket {
             return Err(Unmatched::Source);
         }
         self.pending.remove(&tid);
         self.due.remove(&(pending.due, tid));
+        self.trim();
         self.rtt.sample(now - pending.sent);
         Ok(pending)
     }
@@ -154,12 +156,16 @@ impl Rpc {
         let (stage, after, overdue): (_, _, fn(Pending) -> Overdue) = match pending.stage {
             Stage::Fresh => (Stage::Stalled, pending.stall * 2, Overdue::Stalled),
             Stage::Stalled => (Stage::Lost, TIMEOUT, Overdue::Lost),
-            Stage::Lost => return self.pending.remove(&tid).map(Overdue::Dead),
+            Stage::Lost => {
+                let dead = self.pending.remove(&tid).map(|pending| Overdue::Dead(*pending));
+                self.trim();
+                return dead;
+            }
         };
         pending.stage = stage;
         pending.due = pending.sent + after;
         self.due.insert((pending.due, tid));
-        Some(overdue(*pending))
+        Some(overdue(**pending))
     }
 
     /// When the next question will have waited too long.
@@ -167,10 +173,22 @@ impl Rpc {
         self.due.first().map(|&(due, _)| due)
     }
 
+    /// The memory taken beyond its own size, in bytes.
+    pub(super) fn footprint(&self) -> usize {
+        let tree = size_of::<(Tid, Box<Pending>)>() + size_of::<(Time, Tid)>();
+        self.pending.len() * (size_of::<Pending>() + tree * 3 / 2) + self.rtt.footprint()
+    }
+
     /// Forgets all questions; what they were for is asked anew.
     pub(super) fn clear(&mut self) {
-        self.pending.clear();
-        self.due.clear();
+        (self.pending, self.due) = Default::default();
+    }
+
+    /// A tree that was emptied keeps room for eleven.
+    fn trim(&mut self) {
+        if self.pending.is_empty() {
+            self.clear();
+        }
     }
 }
 

@@ -39,6 +39,10 @@ impl Rtt {
         }
     }
 
+    pub(super) fn footprint(&self) -> usize {
+        self.millis.capacity() * size_of::<u16>()
+    }
+
     /// The 90th percentile, within bounds: who has not answered by then is not waited for.
     pub(super) fn stall(&self) -> Duration {
         self.stall

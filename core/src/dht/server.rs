@@ -113,7 +113,7 @@ impl Dht {
             self.counters.bad_tokens += 1;
             return self.refuse(cx, origin, tid, ErrorCode::Protocol);
         }
-        self.proven.insert(origin.from.ip());
+        self.proven.insert(cx.now, origin.from.ip());
         match self.store.insert(cx.now, topic, peer) {
             Ok(is_new) => {
                 self.counters.stored += 1;

@@ -1,11 +1,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::packed::Packed;
 use crate::base::{NodeId, Prefix, Rng, Scope, Time};
 use crate::wire::krpc::Contact;
 
 /// Nodes in a bucket, and nodes returned for a target (the `K` of Kademlia).
 pub(super) const K: usize = 8;
+
+/// Nodes in reserve for a bucket: more than fall out of it between two refreshes.
+const SPARES: usize = 4;
 
 /// A node that answered within this time is good (BEP 5).
 const GOOD: Duration = Duration::from_secs(15 * 60);
@@ -29,21 +33,21 @@ pub(super) struct Table {
 #[derive(Debug)]
 struct Bucket {
     /// In use; at most [`K`].
-    entries: Vec<Entry>,
-    /// Answered us while the bucket was full; at most [`K`], the fastest kept.
-    spares: Vec<Entry>,
+    entries: Packed,
+    /// Answered us while the bucket was full; at most [`SPARES`], the fastest first.
+    spares: Packed,
     /// When a node of it last answered, or when it was last refreshed.
     touched: Time,
 }
 
 /// A node that answered us at least once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) contact: Contact,
-    answered: Time,
-    rtt: Duration,
+    pub(super) answered: Time,
+    pub(super) rtt: Duration,
     /// Questions unanswered since.
-    failures: u8,
+    pub(super) failures: u8,
 }
 
 /// What became of a node that answered.
@@ -75,11 +79,10 @@ impl Table {
     /// The same nodes as another id of ours sorts them; of those that crowd a bucket now the fastest are kept.
     pub(super) fn rebase(&mut self, now: Time, own: NodeId) {
         let buckets = std::mem::replace(self, Self::new(own)).buckets;
-        let (entries, spares): (Vec<_>, Vec<_>) =
-            buckets.into_iter().map(|bucket| (bucket.entries, bucket.spares)).unzip();
-        let mut fastest_first: Vec<Entry> = entries.into_iter().flatten().collect();
+        let mut fastest_first: Vec<Entry> = buckets.iter().flat_map(|bucket| bucket.entries.iter()).collect();
         fastest_first.sort_by_key(|entry| (entry.failures, entry.rtt));
-        fastest_first.into_iter().chain(spares.into_iter().flatten()).for_each(|entry| {
+        let spares = buckets.iter().flat_map(|bucket| bucket.spares.iter());
+        fastest_first.into_iter().chain(spares).for_each(|entry| {
             self.place(now, entry);
         });
     }
@@ -101,7 +104,7 @@ impl Table {
     /// At most `most` nodes that are not bad, the surest first: those asked in vain last, and of the others those heard of
     /// most lately first.
     pub(super) fn lasting(&self, most: usize) -> Vec<Contact> {
-        let mut lasting: Vec<&Entry> = self.entries().filter(|entry| entry.failures < BAD).collect();
+        let mut lasting: Vec<Entry> = self.entries().filter(|entry| entry.failures < BAD).collect();
         lasting.sort_by_key(|entry| (entry.failures, std::cmp::Reverse(entry.answered)));
         lasting.into_iter().take(most).map(|entry| entry.contact).collect()
     }
@@ -139,53 +142,55 @@ impl Table {
         if contact.id == self.own {
             return Answered::Refused;
         }
-        if let Some(known) = self.entry_mut(&contact.id) {
+        let entry = Entry { contact, answered: now, rtt, failures: 0 };
+        let index = self.index(&contact.id);
+        let Some(bucket) = self.buckets.get_mut(index) else { return Answered::Refused };
+        if let Some((at, known)) = find(&bucket.entries, |known| known.contact.id == contact.id) {
             if known.contact.addr == contact.addr {
-                *known = Entry { contact, answered: now, rtt, failures: 0 };
-                self.touch(now, &contact.id);
+                bucket.entries.set(at, entry);
+                bucket.touched = now;
                 return Answered::Known;
             }
             // The same id from elsewhere: whoever was first stays for as long as it is there.
             if known.failures < BAD {
                 return Answered::Refused;
             }
-            let stale = known.contact.addr;
-            self.remove(stale);
+            self.remove(known.contact.addr);
         }
         // The same address with another id: it was restarted, or it lies. Either way the old node is gone.
         self.remove(contact.addr);
-        self.place(now, Entry { contact, answered: now, rtt, failures: 0 })
+        self.place(now, entry)
     }
 
     /// A question to `addr`, asked at `asked`, remained without an answer. Returns the node if it should be asked again
     /// at once, because another waits for its place.
     pub(super) fn failed(&mut self, addr: SocketAddr, asked: Time) -> Option<Contact> {
-        let bucket = self
-            .buckets
-            .iter_mut()
-            .find(|bucket| bucket.entries.iter().any(|entry| entry.contact.addr == addr))?;
-        let at = bucket.entries.iter().position(|entry| entry.contact.addr == addr)?;
-        let entry = bucket.entries.get_mut(at)?;
+        let (bucket, at, mut entry) = self.buckets.iter_mut().find_map(|bucket| {
+            let (at, entry) = find(&bucket.entries, |entry| entry.contact.addr == addr)?;
+            Some((bucket, at, entry))
+        })?;
         if entry.answered >= asked {
             return None;
         }
         entry.failures = entry.failures.saturating_add(1);
-        let contact = entry.contact;
         if entry.failures >= HOPELESS || (entry.failures >= BAD && !bucket.spares.is_empty()) {
             bucket.entries.remove(at);
             bucket.promote();
             return None;
         }
-        (!bucket.spares.is_empty()).then_some(contact)
+        bucket.entries.set(at, entry);
+        (!bucket.spares.is_empty()).then_some(entry.contact)
     }
 
     /// Removes whatever node is at an address.
     pub(super) fn remove(&mut self, addr: SocketAddr) {
         for bucket in &mut self.buckets {
-            bucket.spares.retain(|entry| entry.contact.addr != addr);
-            let before = bucket.entries.len();
-            bucket.entries.retain(|entry| entry.contact.addr != addr);
-            if bucket.entries.len() < before {
+            let is_there = |entry: &Entry| entry.contact.addr == addr;
+            if let Some((at, _)) = find(&bucket.spares, is_there) {
+                bucket.spares.remove(at);
+            }
+            if let Some((at, _)) = find(&bucket.entries, is_there) {
+                bucket.entries.remove(at);
                 bucket.promote();
             }
         }
@@ -206,7 +211,8 @@ impl Table {
             if from >= most {
                 break;
             }
-            let live = group.iter().flat_map(|bucket| &bucket.entries).filter(|entry| entry.failures < BAD);
+            let live =
+                group.iter().flat_map(|bucket| bucket.entries.iter()).filter(|entry| entry.failures < BAD);
             found.extend(live.map(|entry| entry.contact));
             if let Some(added) = found.get_mut(from..) {
                 added.sort_unstable_by_key(|contact| distance(&contact.id, target));
@@ -249,6 +255,12 @@ impl Table {
         NodeId(id)
     }
 
+    /// The memory taken beyond the table's own size, in bytes.
+    pub(super) fn footprint(&self) -> usize {
+        let nodes = |bucket: &Bucket| bucket.entries.footprint() + bucket.spares.footprint();
+        self.buckets.capacity() * size_of::<Bucket>() + self.buckets.iter().map(nodes).sum::<usize>()
+    }
+
     /// Puts a node that is not there where it belongs.
     fn place(&mut self, now: Time, entry: Entry) -> Answered {
         if entry.contact.id == self.own || self.is_crowded(&entry.contact) {
@@ -269,25 +281,13 @@ impl Table {
         }
     }
 
-    fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.buckets.iter().flat_map(|bucket| &bucket.entries)
+    fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.buckets.iter().flat_map(|bucket| bucket.entries.iter())
     }
 
     /// The bucket an id belongs to.
     fn index(&self, id: &NodeId) -> usize {
         shared_bits(&self.own, id).min(self.buckets.len() - 1)
-    }
-
-    fn entry_mut(&mut self, id: &NodeId) -> Option<&mut Entry> {
-        let index = self.index(id);
-        self.buckets.get_mut(index)?.entries.iter_mut().find(|entry| entry.contact.id == *id)
-    }
-
-    fn touch(&mut self, now: Time, id: &NodeId) {
-        let index = self.index(id);
-        if let Some(bucket) = self.buckets.get_mut(index) {
-            bucket.touched = now;
-        }
     }
 
     /// One node per address, and in a bucket one per network: who owns many addresses gets few places. Not so for
@@ -298,9 +298,9 @@ impl Table {
             return false;
         }
         let prefix = Prefix::of(ip);
-        let other = |entry: &&Entry| entry.contact.addr != contact.addr;
+        let other = |entry: &Entry| entry.contact.addr != contact.addr;
         let bucket = self.buckets.get(self.index(&contact.id));
-        let near = bucket.into_iter().flat_map(|bucket| &bucket.entries);
+        let near = bucket.into_iter().flat_map(|bucket| bucket.entries.iter());
         self.entries().filter(other).any(|entry| entry.contact.addr.ip() == ip)
             || near.filter(other).any(|entry| Prefix::of(entry.contact.addr.ip()) == prefix)
     }
@@ -311,17 +311,18 @@ impl Table {
         let own = self.own;
         let stays = |entry: &Entry| shared_bits(&own, &entry.contact.id) == shared;
         let mut deeper = Bucket::new(now);
-        deeper.entries = last.entries.extract_if(.., |entry| !stays(entry)).collect();
-        deeper.spares = last.spares.extract_if(.., |entry| !stays(entry)).collect();
+        deeper.entries = last.entries.split_off(stays);
+        deeper.spares = last.spares.split_off(stays);
         last.promote();
         deeper.promote();
+        self.buckets.reserve_exact(1);
         self.buckets.push(deeper);
     }
 }
 
 impl Bucket {
     fn new(now: Time) -> Self {
-        Self { entries: Vec::new(), spares: Vec::new(), touched: now }
+        Self { entries: Packed::default(), spares: Packed::default(), touched: now }
     }
 
     /// Takes a node in if there is room, or in place of a bad one.
@@ -330,10 +331,10 @@ impl Bucket {
             self.entries.push(entry);
             return true;
         }
-        let bad = self.entries.iter_mut().filter(|entry| entry.failures >= BAD);
-        match bad.max_by_key(|entry| entry.failures) {
-            Some(bad) => {
-                *bad = entry;
+        let bad = self.entries.iter().enumerate().filter(|(_, entry)| entry.failures >= BAD);
+        match bad.max_by_key(|(_, entry)| entry.failures) {
+            Some((at, _)) => {
+                self.entries.set(at, entry);
                 true
             }
             None => false,
@@ -342,20 +343,28 @@ impl Bucket {
 
     /// Keeps a node in reserve, and names the one not heard of for longest if that is long.
     fn keep_spare(&mut self, now: Time, entry: Entry) -> Option<Contact> {
-        self.spares.retain(|spare| spare.contact.id != entry.contact.id);
-        self.spares.push(entry);
-        self.spares.sort_by_key(|spare| spare.rtt);
-        self.spares.truncate(K);
+        if let Some((at, _)) = find(&self.spares, |spare| spare.contact.id == entry.contact.id) {
+            self.spares.remove(at);
+        }
+        let slower = find(&self.spares, |spare| spare.rtt > entry.rtt);
+        self.spares.insert(slower.map_or(self.spares.len(), |(at, _)| at), entry);
+        self.spares.remove(SPARES);
         let stalest = self.entries.iter().min_by_key(|entry| entry.answered)?;
         (now - stalest.answered > GOOD).then_some(stalest.contact)
     }
 
     /// Fills free places from the reserve, the fastest first.
     fn promote(&mut self) {
-        while self.entries.len() < K && !self.spares.is_empty() {
-            self.entries.push(self.spares.remove(0));
+        while self.entries.len() < K
+            && let Some(spare) = self.spares.remove(0)
+        {
+            self.entries.push(spare);
         }
     }
+}
+
+fn find(nodes: &Packed, is_it: impl Fn(&Entry) -> bool) -> Option<(usize, Entry)> {
+    nodes.iter().enumerate().find(|(_, entry)| is_it(entry))
 }
 
 /// The XOR distance in a form that compares fast.
@@ -406,8 +415,8 @@ mod tests {
         let in_place = table.buckets.iter().enumerate().all(|(index, bucket)| {
             let fits = |entry: &Entry| table.index(&entry.contact.id) == index;
             bucket.entries.len() <= K
-                && bucket.spares.len() <= K
-                && bucket.entries.iter().chain(&bucket.spares).all(fits)
+                && bucket.spares.len() <= SPARES
+                && bucket.entries.iter().chain(bucket.spares.iter()).all(|entry| fits(&entry))
         });
         let mut addrs: Vec<_> = table.iter().map(|contact| contact.addr).collect();
         addrs.sort();

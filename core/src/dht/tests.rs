@@ -568,7 +568,8 @@ fn answers_to_the_unproven_are_no_weapon() {
         short.peers().count() >= 8 && short.contacts().count() >= 2,
         "and of use all the same: {short:?}"
     );
-    world.hosts[0].dht.proven.insert(stranger.addr.ip());
+    let now = world.now;
+    world.hosts[0].dht.proven.insert(now, stranger.addr.ip());
     let long = stranger.ask(&mut world, true, GET).1.unwrap();
     let long = response(&long);
     assert_eq!((long.peers().count(), long.contacts().count()), (50, 8));

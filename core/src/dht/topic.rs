@@ -97,6 +97,14 @@ impl Topic {
         self.port
     }
 
+    /// The memory taken, in bytes.
+    pub(super) fn footprint(&self) -> usize {
+        let tokens: usize = self.storers.iter().map(|storer| storer.token.capacity()).sum();
+        let lists = self.lookups.capacity() * size_of::<LookupId>()
+            + self.silent.capacity() * size_of::<SocketAddr>();
+        size_of::<Self>() + self.storers.capacity() * size_of::<Storer>() + tokens + lists
+    }
+
     /// When the next round is due; `None` while one runs, or nobody is there to be asked.
     pub(super) fn next_round(&self) -> Option<Time> {
         self.next_round.filter(|_| !self.in_round)

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -101,6 +100,12 @@ impl Overlay {
         &self.hosts
     }
 
+    /// The memory taken beyond its own size, in bytes.
+    pub(super) fn footprint(&self) -> usize {
+        let hosts = self.hosts.capacity() * size_of::<SocketAddr>();
+        hosts + self.table.footprint() + self.votes.footprint() + self.remembered.footprint()
+    }
+
     pub(super) fn next_wake(&self) -> Option<Time> {
         [self.neighbours_at, self.refresh_at, self.remembered.ask_at].into_iter().flatten().min()
     }
@@ -109,7 +114,8 @@ impl Overlay {
 /// Nodes to be asked whether they are there: those met by their question, and those in doubt.
 #[derive(Debug, Default)]
 pub(super) struct Unverified {
-    nodes: BTreeMap<SocketAddr, (Time, NodeId)>,
+    /// When to ask whom, the next first.
+    nodes: Vec<(Time, Contact)>,
 }
 
 impl Unverified {
@@ -124,23 +130,35 @@ impl Unverified {
     }
 
     pub(super) fn forget(&mut self, addr: SocketAddr) {
-        self.nodes.remove(&addr);
+        self.nodes.retain(|(_, contact)| contact.addr != addr);
     }
 
     pub(super) fn next_due(&self) -> Option<Time> {
-        self.nodes.values().map(|(due, _)| *due).min()
+        self.nodes.first().map(|&(due, _)| due)
+    }
+
+    /// The memory taken beyond its own size, in bytes.
+    pub(super) fn footprint(&self) -> usize {
+        self.nodes.capacity() * size_of::<(Time, Contact)>()
     }
 
     fn add(&mut self, contact: Contact, due: Time) {
-        if self.nodes.len() < limits::DHT_UNVERIFIED {
-            self.nodes.entry(contact.addr).or_insert((due, contact.id));
+        let waits = || self.nodes.iter().any(|(_, waiting)| waiting.addr == contact.addr);
+        if self.nodes.len() < limits::DHT_UNVERIFIED && !waits() {
+            let place = self.nodes.partition_point(|&(waiting, _)| waiting <= due);
+            self.nodes.insert(place, (due, contact));
         }
     }
 
     fn take_due(&mut self, now: Time) -> Option<Contact> {
-        let (&addr, &(_, id)) = self.nodes.iter().find(|(_, (due, _))| *due <= now)?;
-        self.nodes.remove(&addr);
-        Some(Contact { id, addr })
+        if self.next_due().is_none_or(|due| due > now) {
+            return None;
+        }
+        let (_, contact) = self.nodes.remove(0);
+        if self.nodes.is_empty() {
+            self.nodes = Vec::new();
+        }
+        Some(contact)
     }
 }
 

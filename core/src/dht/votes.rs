@@ -1,6 +1,7 @@
-use std::collections::{BTreeSet, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
+use super::source::Source;
 use crate::base::Scope;
 
 /// How many of the latest votes count.
@@ -13,18 +14,24 @@ const NETWORKS: usize = 3;
 /// decides.
 #[derive(Debug, Default)]
 pub(super) struct Votes {
-    latest: VecDeque<Vote>,
+    /// The latest last.
+    latest: Vec<Vote>,
+    /// The addresses that they are for, which are mostly one.
+    seen: Vec<SocketAddr>,
     public: Option<SocketAddr>,
     /// The votes of an earlier run: they count from the first fresh vote on that agrees with their majority, and are
     /// forgotten at the first that does not, because then we are elsewhere.
     earlier: Option<Box<Votes>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Vote {
-    /// Without the port for voters of the internet: there, many nodes at one address have one vote.
-    voter: SocketAddr,
-    seen: SocketAddr,
+    voter: Source,
+    /// 0 for voters of the internet: there, many nodes at one address have one vote.
+    port: u16,
+    is_local: bool,
+    /// Its place in the list of addresses.
+    seen: u8,
 }
 
 impl Votes {
@@ -41,8 +48,11 @@ impl Votes {
     /// The votes for our address, to be kept for a later run: who saw us where, the latest last.
     pub(super) fn lasting(&self) -> Vec<(SocketAddr, SocketAddr)> {
         let votes = if self.public.is_none() { self.earlier.as_deref().unwrap_or(self) } else { self };
-        let agreeing = votes.latest.iter().filter(|vote| Some(vote.seen) == votes.public);
-        agreeing.map(|vote| (vote.voter, vote.seen)).collect()
+        let agreeing = votes
+            .latest
+            .iter()
+            .filter_map(|vote| Some((vote, votes.seen_by(vote).filter(|seen| Some(*seen) == votes.public)?)));
+        agreeing.map(|(vote, seen)| (SocketAddr::new(vote.voter.ip(), vote.port), seen)).collect()
     }
 
     /// Our address, as far as it is agreed on.
@@ -66,12 +76,14 @@ impl Votes {
             return Err(Absurd);
         }
         self.weigh_earlier(voter_scope, seen);
-        let voter = if voter_scope.is_local() { from } else { SocketAddr::new(from.ip(), 0) };
-        self.latest.retain(|vote| vote.voter != voter);
-        self.latest.push_back(Vote { voter, seen });
-        if self.latest.len() > MAX_VOTES {
-            self.latest.pop_front();
+        let is_local = voter_scope.is_local();
+        let (voter, port) = (Source::of(from.ip()), if is_local { from.port() } else { 0 });
+        self.latest.retain(|vote| (vote.voter, vote.port) != (voter, port));
+        if self.latest.len() >= MAX_VOTES {
+            self.latest.remove(0);
         }
+        let seen = self.place_of(seen);
+        self.latest.push(Vote { voter, port, is_local, seen });
         let winner = self.winner();
         if winner.is_none() || winner == self.public {
             return Ok(None);
@@ -94,44 +106,61 @@ impl Votes {
         if let Some(earlier) = self.earlier.take_if(is_comparable)
             && earlier.public == Some(seen)
         {
-            let fresh = std::mem::replace(&mut self.latest, earlier.latest);
-            self.latest.extend(fresh);
-            self.latest.drain(..self.latest.len().saturating_sub(MAX_VOTES));
+            // Before what was seen in this run: so little of it that there is room for all.
+            let Self { latest, seen: known, .. } =
+                std::mem::replace(self, Self { public: self.public, ..*earlier });
+            for vote in latest {
+                if self.latest.len() >= MAX_VOTES {
+                    self.latest.remove(0);
+                }
+                let seen = known.get(usize::from(vote.seen)).map_or(vote.seen, |seen| self.place_of(*seen));
+                self.latest.push(Vote { seen, ..vote });
+            }
         }
+    }
+
+    fn seen_by(&self, vote: &Vote) -> Option<SocketAddr> {
+        self.seen.get(usize::from(vote.seen)).copied()
+    }
+
+    /// The memory taken beyond its own size, in bytes.
+    pub(super) fn footprint(&self) -> usize {
+        let lists =
+            self.latest.capacity() * size_of::<Vote>() + self.seen.capacity() * size_of::<SocketAddr>();
+        lists + self.earlier.as_ref().map_or(0, |earlier| size_of::<Self>() + earlier.footprint())
+    }
+
+    /// Where an address is in the list, or is put there instead of one that no vote is for any more.
+    fn place_of(&mut self, addr: SocketAddr) -> u8 {
+        let is_free = |place: usize| !self.latest.iter().any(|vote| usize::from(vote.seen) == place);
+        let known = self.seen.iter().position(|seen| *seen == addr);
+        let free = || (0..self.seen.len()).find(|&place| is_free(place));
+        let place = known.or_else(free).unwrap_or(self.seen.len());
+        match self.seen.get_mut(place) {
+            Some(seen) => *seen = addr,
+            None => self.seen.push(addr),
+        }
+        // There are no more of them than votes.
+        place as u8
     }
 
     /// Votes from the internet count more than any number of local ones.
     fn winner(&self) -> Option<SocketAddr> {
-        let is_global = |vote: &&Vote| !Scope::of(vote.voter.ip()).is_local();
-        let mut counted: Vec<&Vote> = self.latest.iter().filter(is_global).collect();
-        let local = counted.is_empty();
-        if local {
-            counted = self.latest.iter().collect();
-        }
-        counted.iter().map(|vote| vote.seen).find(|seen| {
-            let agreeing = || counted.iter().filter(|vote| vote.seen == *seen);
-            let networks = || agreeing().map(|vote| network(vote.voter.ip())).collect::<BTreeSet<_>>().len();
-            agreeing().count() * 2 > counted.len() && (local || networks() >= NETWORKS)
-        })
+        let is_local = self.latest.iter().all(|vote| vote.is_local);
+        let counted = || self.latest.iter().filter(|vote| is_local || !vote.is_local);
+        let has_won = |place: &usize| {
+            let agreeing = || counted().filter(|vote| usize::from(vote.seen) == *place);
+            let networks = || agreeing().map(|vote| vote.voter.owner()).collect::<BTreeSet<_>>().len();
+            agreeing().count() * 2 > counted().count() && (is_local || networks() >= NETWORKS)
+        };
+        let winner = (0..self.seen.len()).find(has_won)?;
+        self.seen.get(winner).copied()
     }
 }
 
 /// A vote that cannot be true.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Absurd;
-
-fn network(ip: IpAddr) -> [u8; 4] {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            [0, 0, a, b]
-        }
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.octets();
-            [a, b, c, d]
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -233,7 +233,8 @@ fn large_items_are_no_weapon() {
     }
     assert!((72..=88).contains(&given), "8 a second in all: {given}");
     let proven = Stranger::new("198.51.100.5:7000");
-    world.hosts[0].dht.proven.insert(proven.addr.ip());
+    let now = world.now;
+    world.hosts[0].dht.proven.insert(now, proven.addr.ip());
     assert!((0..5).all(|_| holds(&proven.ask(&mut world, true, call(large)).1.unwrap())));
 }
 
