@@ -31,6 +31,7 @@ pub(crate) struct Kept {
     file: Arc<File>,
     due: Instant,
     troubles: Receiver<Trouble>,
+    _lock: Option<fs::File>,
 }
 
 #[derive(Debug)]
@@ -57,7 +58,12 @@ impl Kept {
         }
         let snapshot = file.load(read_from.as_deref().unwrap_or(&file.path), now);
         prune(dir);
-        (Self { file: Arc::new(file), due: Instant::now() + FIRST, troubles }, snapshot)
+        (Self { file: Arc::new(file), due: Instant::now() + FIRST, troubles, _lock: None }, snapshot)
+    }
+
+    /// Holds a lock for as long as the file is written to.
+    pub(crate) fn locked_by(self, lock: Option<fs::File>) -> Self {
+        Self { _lock: lock, ..self }
     }
 
     /// When the next snapshot is to be written.

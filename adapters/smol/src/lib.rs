@@ -44,7 +44,7 @@ pub mod defaults;
 
 pub use builder::Builder;
 pub use code::generate_code;
-pub use dht::DhtNode;
+pub use dht::{Dht, DhtBuilder, DhtError, DhtNode, ItemSearch, PeerSearch, Pong};
 pub use error::{BindError, Error, StateError};
 pub use meeting::{Folkmoot, Meeting};
 

@@ -161,7 +161,7 @@ pub(crate) fn make_dir(path: &Path) -> Result<(), StateError> {
 }
 
 /// `None` if another process holds the lock. It is gone with the process, however that ends.
-fn lock(path: &Path) -> Result<Option<File>, StateError> {
+pub(crate) fn lock(path: &Path) -> Result<Option<File>, StateError> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]

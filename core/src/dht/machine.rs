@@ -15,7 +15,7 @@ use super::store::Store;
 use super::tokens::Tokens;
 use super::topic::Topic;
 use super::upkeep::{Overlay, Unverified};
-use super::{Config, Counters, Event, Mode, Snapshot, Stats};
+use super::{Config, Counters, Event, Known, Mode, Snapshot, Stats};
 use crate::base::{Cx, InfoHash, NodeId, Scope, SocketId, SocketInfo, Time, Wake};
 use crate::limits;
 use crate::wire::krpc::{
@@ -241,6 +241,11 @@ impl Dht {
     /// The nodes in the routing tables: what they all have in common is that they answered us.
     pub fn nodes(&self) -> impl Iterator<Item = Contact> {
         self.v4.table.iter().chain(self.v6.table.iter())
+    }
+
+    /// The nodes in the routing tables at this moment, with what is known of them: IPv4 first, each the farthest bucket first.
+    pub fn table(&self, now: Time) -> impl Iterator<Item = Known> {
+        self.v4.table.known(now).chain(self.v6.table.known(now))
     }
 
     /// At most `most` nodes of the routing tables, those closest to us first.

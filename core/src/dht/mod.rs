@@ -59,4 +59,5 @@ pub use self::machine::Dht;
 pub use self::search::Progress;
 pub use self::snapshot::{Snapshot, SnapshotError};
 pub use self::stats::{Counters, Stats};
+pub use self::table::Known;
 pub use crate::wire::krpc::{Capabilities, Contact};

@@ -51,7 +51,12 @@ impl Remembered {
 
     /// The next to be asked; forgotten with that.
     pub(super) fn take(&mut self) -> Option<Contact> {
-        self.nodes.pop().map(|(_, contact)| contact)
+        let taken = self.nodes.pop().map(|(_, contact)| contact);
+        if self.nodes.is_empty() {
+            // For good, so its memory goes too.
+            self.nodes = Vec::new();
+        }
+        taken
     }
 
     /// Not taken after all.

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::machine::Dht;
 use super::votes::MAX_VOTES;
-use crate::base::{NodeId, Scope};
+use crate::base::{NodeId, Rng, Scope};
 use crate::limits;
 use crate::wire::bencode::{Reader, Writer};
 use crate::wire::krpc::{Contact, contacts, read_addr, write_addr, write_contact};
@@ -76,6 +76,12 @@ impl Snapshot {
     /// Whether it knows nobody, and so is not worth keeping.
     pub fn is_empty(&self) -> bool {
         self.nodes().next().is_none()
+    }
+
+    /// The same for a node with ids of its own, so that it can run beside the one that these nodes were known to.
+    pub fn with_fresh_ids(mut self, rng: &mut Rng) -> Self {
+        (self.v4.id, self.v6.id) = (NodeId(rng.array()), NodeId(rng.array()));
+        self
     }
 
     /// The same without the nodes for which `keep` does not hold.

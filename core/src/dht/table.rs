@@ -50,6 +50,21 @@ pub(super) struct Entry {
     pub(super) failures: u8,
 }
 
+/// A node in a routing table, for people who look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its id and address.
+    pub contact: Contact,
+    /// Its bucket: how many leading bits its id shares with ours; of the last bucket, how many at least.
+    pub bucket: usize,
+    /// How long its last answer took.
+    pub rtt: Duration,
+    /// How long ago that was.
+    pub quiet: Duration,
+    /// Questions unanswered since.
+    pub failures: u8,
+}
+
 /// What became of a node that answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answered {
@@ -107,6 +122,20 @@ impl Table {
         let mut lasting: Vec<Entry> = self.entries().filter(|entry| entry.failures < BAD).collect();
         lasting.sort_by_key(|entry| (entry.failures, std::cmp::Reverse(entry.answered)));
         lasting.into_iter().take(most).map(|entry| entry.contact).collect()
+    }
+
+    /// All nodes with what is known of them, the farthest bucket first.
+    pub(super) fn known(&self, now: Time) -> impl Iterator<Item = Known> {
+        let buckets = self.buckets.iter().enumerate();
+        buckets.flat_map(|(bucket, nodes)| nodes.entries.iter().map(move |entry| (bucket, entry))).map(
+            move |(bucket, Entry { contact, answered, rtt, failures })| Known {
+                contact,
+                bucket,
+                rtt,
+                quiet: now - answered,
+                failures,
+            },
+        )
     }
 
     /// All nodes, the farthest first.

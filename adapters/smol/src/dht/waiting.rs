@@ -1,0 +1,67 @@
+use std::net::SocketAddr;
+
+use async_channel::Sender;
+use folkmoot_core::base::InfoHash;
+use folkmoot_core::dht::{Event, Item, ItemId, Known, Progress, Stats};
+
+/// Calls that may wait for the loop; beyond that the callers wait.
+pub(super) const MAX_CALLS: usize = 64;
+
+/// What a handle asks of the loop.
+#[derive(Debug)]
+pub(super) enum Call {
+    /// To begin something, and be told of all that comes of it.
+    Begin(Task, Sender<Event>),
+    /// Once the node is part of the network.
+    Ready(Sender<usize>),
+    Outlook(Sender<Outlook>),
+    Progress(InfoHash, Sender<Option<Progress>>),
+    Stats(Sender<Stats>),
+    Table(Sender<Vec<Known>>),
+}
+
+/// Something that takes a while.
+#[derive(Clone, Debug)]
+pub(super) enum Task {
+    Ping(SocketAddr),
+    FindPeers(InfoHash),
+    Announce(InfoHash, u16),
+    Get(ItemId),
+    Put(Item, Option<i64>),
+}
+
+/// Why a node may not be part of the network.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outlook {
+    /// Nobody is known who could be asked, and no name is being looked up.
+    pub(super) is_cut_off: bool,
+    /// Names of hosts that have no address.
+    pub(super) unresolved: Vec<String>,
+    /// Hosts, and nodes known from before, that are asked.
+    pub(super) asked: (usize, usize),
+}
+
+impl Task {
+    /// Whether an event is about this.
+    pub(super) fn concerns(&self, event: &Event) -> bool {
+        match (self, event) {
+            (Self::Ping(at), Event::Pong { addr, .. } | Event::Silent { addr }) => at == addr,
+            (Self::FindPeers(wanted), Event::Peers { topic, .. } | Event::Sought { topic, .. })
+            | (Self::Announce(wanted, _), Event::Announced { topic, .. } | Event::NotAnnounced { topic }) => {
+                wanted == topic
+            }
+            (Self::Get(id), Event::Item { target, .. } | Event::ItemSought { target, .. }) => {
+                id.target() == *target
+            }
+            (Self::Put(item, _), Event::Stored { target, .. } | Event::NotStored { target, .. }) => {
+                item.target() == *target
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether nothing more comes of a task after this event.
+pub(super) fn is_last(event: &Event) -> bool {
+    !matches!(event, Event::Peers { .. } | Event::Item { .. })
+}
