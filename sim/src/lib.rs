@@ -8,6 +8,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`dht`] | the DHT at scale: from eight bytes a node to the production machine |
 //! | [`engine`] | virtual time, the event queue, addressed randomness, the trace |
 //! | [`hosts`] | programs that come with it: whole nodes, bare DHT nodes, STUN servers, liars |
 //! | [`mesh`] | a meeting and nothing else, for measuring costs |
@@ -68,6 +69,7 @@
 //! assert!(answer.starts_with("0.040000s for 21.0.0.11:"), "{answer}");
 //! ```
 
+pub mod dht;
 pub mod engine;
 pub mod hosts;
 pub mod mesh;

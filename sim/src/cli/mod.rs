@@ -1,5 +1,6 @@
 //! The command line: one file a verb, and what they share.
 
+mod dht;
 mod list;
 mod run;
 mod sweep;
@@ -24,6 +25,7 @@ struct Arguments {
 enum Command {
     Run(run::Arguments),
     Sweep(sweep::Arguments),
+    Dht(dht::Arguments),
     List(list::Arguments),
 }
 
@@ -32,6 +34,7 @@ pub(crate) fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Sweep(arguments) => sweep::run(&arguments),
+        Command::Dht(arguments) => dht::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
     };
     match done {

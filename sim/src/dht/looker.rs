@@ -1,0 +1,243 @@
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use folkmoot_core::base::{Cx, InfoHash, Outbox, Rng, SocketId, SocketInfo, Time, Transmit, UnixTime};
+use folkmoot_core::dht::{Config, Dht, Event};
+use folkmoot_core::wire::krpc::{Body, Call, Contact, Message};
+
+use super::ambient::{Ambient, Place};
+use super::law::Law;
+use super::sample::Sample;
+use crate::engine::{Draws, EventQueue, Slab, Subject};
+
+/// The production [`Dht`], byte for byte, in an ambient network: it joins, stays, and looks things up.
+#[derive(Debug)]
+pub struct Looker<'a> {
+    ambient: &'a Ambient,
+    law: Law,
+    /// Tells its draws from those of other lookers.
+    number: u64,
+    addr: SocketAddr,
+    now: Time,
+    dht: Dht,
+    rng: Rng,
+    out: Outbox,
+    answers: EventQueue<u32>,
+    flying: Slab<(SocketAddr, Vec<u8>)>,
+    traffic: Traffic,
+    /// What is being looked up, if anything is.
+    watch: Option<Watch>,
+    /// The topic of which the machine last said that it is announced.
+    announced: Option<InfoHash>,
+}
+
+/// Datagrams of one machine so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Sent.
+    pub sent: u64,
+    /// Bytes of payload sent.
+    pub sent_bytes: u64,
+    /// Received.
+    pub received: u64,
+    /// Bytes of payload received.
+    pub received_bytes: u64,
+}
+
+/// A lookup, seen from the network.
+#[derive(Debug)]
+struct Watch {
+    topic: InfoHash,
+    /// The eight live nodes closest to it: those who hold it.
+    holders: Vec<Place>,
+    answered: Vec<Place>,
+    first: Option<(Time, u32)>,
+    questions: u32,
+    /// How many answers led to a node.
+    hops: BTreeMap<SocketAddr, u32>,
+    /// Whether another lookup of the machine's came in between.
+    disturbed: bool,
+}
+
+const SOCKET: SocketId = SocketId(0);
+const PORT: u16 = 6_881;
+/// A member that every holder names.
+const PEER: ([u8; 4], u16) = ([81, 2, 69, 142], 6_881);
+/// A lookup that takes longer will not end.
+const ENDLESS: Duration = Duration::from_secs(120);
+
+impl<'a> Looker<'a> {
+    /// A machine that enters the network through three live nodes of it. Nothing was sent yet.
+    pub fn new(ambient: &'a Ambient, law: Law, number: u64) -> Self {
+        let addr = SocketAddr::from(([81, 2, (number >> 8) as u8, number as u8], PORT));
+        let draws = Draws::new(number ^ 0x100c_0000_0000_0000);
+        let (mut rng, mut out) = (Rng::new(draws.bytes(Subject::Entropy(0), number)), Outbox::default());
+        let mut cx = Cx { now: Time::ZERO, unix: UnixTime::default(), rng: &mut rng, out: &mut out };
+        let dht = Dht::new(Config::default(), &mut cx);
+        let (answers, flying) = (EventQueue::new(), Slab::new());
+        let (traffic, watch, announced) = (Traffic::default(), None, None);
+        let now = Time::ZERO;
+        Self { ambient, law, number, addr, now, dht, rng, out, answers, flying, traffic, watch, announced }
+    }
+
+    /// Enters the network.
+    pub fn join(&mut self) {
+        let hosts: Vec<SocketAddr> = self
+            .ambient
+            .some_live(self.number, 3)
+            .iter()
+            .map(|host| self.ambient.contact(*host).addr)
+            .collect();
+        let bound = self.addr;
+        self.turn(|dht, cx| {
+            dht.set_sockets(cx, &[SocketInfo { id: SOCKET, bound, addrs: vec![bound.ip()] }]);
+            dht.bootstrap(cx, &hosts);
+        });
+    }
+
+    /// Lets time pass.
+    pub fn run_for(&mut self, time: Duration) {
+        let until = self.now + time;
+        self.run_while(until, |_| true);
+    }
+
+    /// Announces a topic, and tells of the lookup that this takes. `None` if another lookup of the machine's, for the
+    /// nodes around it, came in between.
+    pub fn look_up(&mut self, topic: InfoHash) -> Option<Sample> {
+        let holders = self.ambient.closest_live(topic.as_bytes(), super::K);
+        let hops = self.dht.nodes().map(|contact| (contact.addr, 1)).collect();
+        let (answered, first, questions) = (Vec::new(), None, 0);
+        let disturbed = self.dht.stats().lookups > 0;
+        let began = self.now;
+        self.watch = Some(Watch { topic, holders, answered, first, questions, hops, disturbed });
+        self.turn(|dht, cx| dht.announce(cx, topic));
+        self.run_while(began + ENDLESS, |looker| looker.dht.stats().lookups > 0);
+        let (watch, end) = (self.watch.take()?, self.now - began);
+        // What is announced now has its own time; then a pause, so that no lookup pays for the one before.
+        self.run_while(self.now + Duration::from_secs(10), |looker| looker.announced != Some(topic));
+        self.dht.forget(topic);
+        self.run_for(Duration::from_secs(10));
+        (!watch.disturbed).then(|| Sample {
+            first: watch.first.map(|(at, _)| at - began),
+            end,
+            questions: watch.questions,
+            recall: watch.holders.iter().filter(|holder| watch.answered.contains(holder)).count() as u32,
+            hops: watch.first.map_or(0, |(_, hops)| hops),
+        })
+    }
+
+    /// The nodes in its routing table, as others would have to be told of them.
+    pub fn known(&self) -> Vec<Place> {
+        self.dht.nodes().filter_map(|contact| self.ambient.find(contact.addr)).collect()
+    }
+
+    /// The machine.
+    pub fn dht(&self) -> &Dht {
+        &self.dht
+    }
+
+    /// Its datagrams so far.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// The moment.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Handles what is due until then, for as long as a condition holds.
+    fn run_while(&mut self, until: Time, goes_on: impl Fn(&Self) -> bool) {
+        while goes_on(self) {
+            let answer = self.answers.next_at();
+            let wake = self.dht.next_wake().map(|wake| wake.at.max(self.now));
+            let next = answer.into_iter().chain(wake).min();
+            let Some(at) = next.filter(|at| *at <= until) else {
+                self.now = self.now.max(until);
+                return;
+            };
+            self.now = at;
+            if answer == next {
+                self.receive();
+            } else {
+                self.turn(|dht, cx| dht.on_wake(cx));
+                let wake = self.dht.next_wake();
+                assert!(wake.is_none_or(|wake| wake.at > at), "a hot loop at {at}: {wake:?}");
+            }
+        }
+    }
+
+    /// The next answer arrives.
+    fn receive(&mut self) {
+        let Some((_, handle)) = self.answers.pop() else { return };
+        let Some((from, bytes)) = self.flying.remove(handle) else { return };
+        self.traffic.received += 1;
+        self.traffic.received_bytes += bytes.len() as u64;
+        self.observe_answer(from, &bytes);
+        self.turn(|dht, cx| dht.handle_datagram(cx, SOCKET, None, from, &bytes));
+    }
+
+    fn turn(&mut self, call: impl FnOnce(&mut Dht, &mut Cx<'_>)) {
+        // Noon of 2026-01-15 UTC.
+        let unix = UnixTime::from_millis(1_768_478_400_000) + self.now.saturating_since(Time::ZERO);
+        call(&mut self.dht, &mut Cx { now: self.now, unix, rng: &mut self.rng, out: &mut self.out });
+        while let Some(event) = self.dht.pop_event() {
+            if let Event::Announced { topic, .. } | Event::NotAnnounced { topic } = event {
+                self.announced = Some(topic);
+            }
+        }
+        while let Some(transmit) = self.out.pop() {
+            self.transmit(&transmit);
+        }
+    }
+
+    /// A datagram leaves. The answer to it, if there is to be one, is made at once and arrives after the round trip.
+    fn transmit(&mut self, transmit: &Transmit) {
+        let index = self.number << 40 | self.traffic.sent << 1;
+        self.traffic.sent += 1;
+        self.traffic.sent_bytes += transmit.bytes.len() as u64;
+        self.observe_question(&transmit.bytes);
+        let Some(place) = self.ambient.find(transmit.to) else { return };
+        if !self.ambient.is_live(place) || self.law.loses(index) || self.law.loses(index | 1) {
+            return;
+        }
+        let holds = self.watch.as_ref().is_some_and(|watch| watch.holders.contains(&place));
+        let peers: &[SocketAddr] = if holds { &[PEER.into()] } else { &[] };
+        if let Some(answer) = self.ambient.reply(place, self.addr, &transmit.bytes, peers) {
+            let rtt = self.law.rtt(self.number, self.ambient.id(place));
+            let handle = self.flying.insert((transmit.to, answer));
+            self.answers.push(self.now + rtt, handle);
+        }
+    }
+
+    fn observe_question(&mut self, bytes: &[u8]) {
+        let own = self.dht.id(true);
+        let Some(watch) = &mut self.watch else { return };
+        let Ok(Message { body: Body::Query(query), .. }) = Message::parse(bytes) else { return };
+        match query.call {
+            Call::GetPeers { info_hash, .. } if info_hash == watch.topic => watch.questions += 1,
+            Call::FindNode { target, .. } if target == own => watch.disturbed = true,
+            _ => {}
+        }
+    }
+
+    fn observe_answer(&mut self, from: SocketAddr, bytes: &[u8]) {
+        let Some(watch) = &mut self.watch else { return };
+        let Ok(Message { body: Body::Response(response), .. }) = Message::parse(bytes) else { return };
+        // A token comes with an answer to `get_peers`, and the only such question is for the topic.
+        if response.token.is_none() {
+            return;
+        }
+        let hops = watch.hops.get(&from).copied().unwrap_or(1);
+        for Contact { addr, .. } in response.contacts() {
+            watch.hops.entry(addr).or_insert(hops + 1);
+        }
+        if let Some(place) = self.ambient.find(from) {
+            watch.answered.push(place);
+            if watch.first.is_none() && watch.holders.contains(&place) {
+                watch.first = Some((self.now, hops));
+            }
+        }
+    }
+}
