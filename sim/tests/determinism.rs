@@ -2,9 +2,10 @@
 
 use std::process::Command;
 
-use folkmoot_sim::Trace;
 use folkmoot_sim::engine::Record;
-use folkmoot_sim::scenario::{self, NAMES, Options, Outcome};
+use folkmoot_sim::scenario::{self, NAMES, Outcome, play_twice};
+use folkmoot_sim::{Tier, Trace};
+use folkmoot_sim_entropy::{SUPPORTED, seeded};
 
 const SEED: u64 = 3;
 /// So many records around the first difference are printed.
@@ -15,15 +16,19 @@ fn quick() -> impl Iterator<Item = &'static str> {
     NAMES.iter().map(|(name, _)| *name).filter(|name| !["fifty-at-once", "forged-peers"].contains(name))
 }
 
-fn play(name: &str, keep_records: bool) -> Outcome {
-    scenario::run(&scenario::find(name, SEED).unwrap(), SEED, Options { keep_records, ..Options::default() })
+fn play(name: &str, tier: Tier, trace: Trace) -> Outcome {
+    let scenario = scenario::find(name, SEED).unwrap();
+    seeded(SEED, || scenario::run_traced(&scenario, SEED, tier, trace))
 }
 
 /// What `moot-sim` prints about a scenario.
 #[expect(clippy::disallowed_methods, reason = "another process is the point of it")]
-fn play_elsewhere(name: &str, arguments: &[&str]) -> String {
+fn play_elsewhere(name: &str, tier: Tier, arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moot-sim"));
-    let output = command.args(["run", name, "--seed", &SEED.to_string(), "--json"]).args(arguments).output();
+    let output = command
+        .args(["run", name, "--seed", &SEED.to_string(), "--tier", &tier.to_string(), "--json"])
+        .args(arguments)
+        .output();
     String::from_utf8(output.unwrap().stdout).unwrap()
 }
 
@@ -38,37 +43,54 @@ fn difference(a: &[String], b: &[String]) -> String {
 }
 
 fn lines(records: &[Record]) -> Vec<String> {
-    records.iter().map(Record::to_string).collect()
+    records.iter().map(|record| format!("{record:#}")).collect()
 }
 
 #[test]
 fn twice_in_one_process() {
     for name in quick() {
-        let [one, other] = [play(name, true), play(name, true)];
-        assert_eq!(one.records.len() as u64, one.records_count);
-        let differ = Trace::first_difference(&one.records, &other.records);
-        assert_eq!(differ, None, "{name}: {}", difference(&lines(&one.records), &lines(&other.records)));
-        assert_eq!(one.hash, other.hash, "{name}");
-        assert_eq!(play(name, false).hash, one.hash, "{name}: keeping the records changes nothing");
+        for tier in Tier::ALL {
+            let (one, parting) = play_twice(|trace| play(name, tier, trace));
+            assert!(parting.is_none() || !SUPPORTED, "{name}, {tier}: {}", parting.unwrap());
+            if name == NAMES[0].0 {
+                let kept = play(name, tier, Trace::keeping());
+                assert_eq!(kept.records.len() as u64, one.records_count);
+                assert_eq!(kept.whole, one.whole, "{name}, {tier}: keeping the records changes nothing");
+            }
+        }
     }
 }
 
 #[test]
 fn in_two_processes() {
-    for name in quick() {
-        let here = play(name, false);
-        let there = play_elsewhere(name, &[]);
+    // Over DTLS the first only, here: the gate plays them all.
+    for (name, tier) in quick().map(|name| (name, Tier::Stub)).chain([(NAMES[0].0, Tier::Real)]) {
+        let here = play(name, tier, Trace::new());
+        let there = play_elsewhere(name, tier, &[]);
         let done: serde_json::Value = serde_json::from_str(there.lines().last().unwrap()).unwrap();
         assert_eq!(done["event"], "done");
-        if done["hash"] != here.hash.to_string() {
+        if SUPPORTED && done["hash"] != here.whole.to_string() {
             let packet = |line: &str| {
                 let line: serde_json::Value = serde_json::from_str(line).unwrap();
                 (line["event"] == "packet").then(|| line["text"].as_str().unwrap().to_owned())
             };
-            let there: Vec<_> = play_elsewhere(name, &["--trace"]).lines().filter_map(packet).collect();
-            panic!("{name}: {}", difference(&lines(&play(name, true).records), &there));
+            let there: Vec<_> = play_elsewhere(name, tier, &["--trace"]).lines().filter_map(packet).collect();
+            let here = lines(&play(name, tier, Trace::keeping()).records);
+            panic!("{name}, {tier}: {}", difference(&here, &there));
         }
     }
+}
+
+/// Otherwise nothing here would show anything.
+#[test]
+fn without_a_seeded_thread_bytes_differ() {
+    let unseeded = || {
+        let scenario = scenario::find("first-data", SEED).unwrap();
+        scenario::run_traced(&scenario, SEED, Tier::Real, Trace::new())
+    };
+    let (one, other) = (unseeded(), unseeded());
+    assert_eq!(one.hash, other.hash);
+    assert_ne!(one.whole, other.whole);
 }
 
 #[test]
@@ -78,9 +100,4 @@ fn the_first_difference_is_shown_with_what_precedes_it() {
     b[4] = "x".into();
     assert_eq!(difference(&a, &b), "record 4:\n  both  1\n  both  2\n  both  3\n  one   4\n  other x");
     assert!(difference(&a, &a[..5]).ends_with("one   5\n  other (the end)"));
-    let [one, other] = [1, 2].map(|seed| {
-        let scenario = scenario::find("first-data", seed).unwrap();
-        scenario::run(&scenario, seed, Options { keep_records: true, ..Options::default() })
-    });
-    assert!(Trace::first_difference(&one.records, &other.records).is_some(), "two seeds are two runs");
 }

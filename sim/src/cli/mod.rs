@@ -1,10 +1,12 @@
 //! The command line: one file a verb, and what they share.
 
 mod dht;
+mod grow;
 mod list;
 mod run;
 mod sweep;
 mod tell;
+mod tiers;
 
 use std::io;
 use std::process::ExitCode;
@@ -26,6 +28,8 @@ enum Command {
     Run(run::Arguments),
     Sweep(sweep::Arguments),
     Dht(dht::Arguments),
+    Tiers(tiers::Arguments),
+    Grow(grow::Arguments),
     List(list::Arguments),
 }
 
@@ -35,6 +39,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Sweep(arguments) => sweep::run(&arguments),
         Command::Dht(arguments) => dht::run(&arguments),
+        Command::Tiers(arguments) => tiers::run(&arguments),
+        Command::Grow(arguments) => grow::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
     };
     match done {

@@ -4,8 +4,9 @@ use std::io::{self, BufWriter, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use folkmoot_sim::Tier;
-use folkmoot_sim::scenario::{self, NAMES, Options};
+use folkmoot_sim::scenario::{self, NAMES, play_twice};
+use folkmoot_sim::{Tier, Trace};
+use folkmoot_sim_entropy::seeded;
 use serde_json::json;
 
 use super::tell::{Telling, replay, tell, tell_json};
@@ -29,13 +30,16 @@ pub(super) struct Arguments {
     /// Also prints every packet
     #[arg(long)]
     trace: bool,
+    /// Plays it twice, and shows the first packet in which both differ, if they do
+    #[arg(long, conflicts_with = "trace")]
+    twice: bool,
     /// What secures the links: DTLS, or a stand-in that costs a fiftieth
     #[arg(long, value_enum, default_value_t = TierName::Real)]
     tier: TierName,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Done {
-    let Arguments { scenario: name, seed, json, events, trace, tier } = arguments;
+    let Arguments { scenario: name, seed, json, events, trace, twice, tier } = arguments;
     let (name, seed, tier) = (name.as_str(), *seed, Tier::from(*tier));
     let how = Telling { json: *json, events: *events || *json, trace: *trace };
     let scenario = scenario::find(name, seed)?;
@@ -51,8 +55,13 @@ pub(super) fn run(arguments: &Arguments) -> Done {
     }
     out.flush()?;
     let start = Instant::now();
-    let options = Options { keep_records: how.trace, tier };
-    let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| scenario::run(&scenario, seed, options))) else {
+    let play = |trace| seeded(seed, || scenario::run_traced(&scenario, seed, tier, trace));
+    let played = catch_unwind(AssertUnwindSafe(|| match (twice, how.trace) {
+        (true, _) => play_twice(play),
+        (false, true) => (play(Trace::keeping()), None),
+        (false, false) => (play(Trace::new()), None),
+    }));
+    let Ok((outcome, parting)) = played else {
         if how.json {
             writeln!(out, "{}", json!({"event": "broken", "what": "a panic; see stderr"}))?;
         }
@@ -69,5 +78,8 @@ pub(super) fn run(arguments: &Arguments) -> Done {
     if !outcome.is_good() {
         eprintln!("replay with: {}", replay(name, seed, tier));
     }
-    Ok(outcome.is_good())
+    if let Some(parting) = &parting {
+        eprintln!("{parting}");
+    }
+    Ok(outcome.is_good() && parting.is_none())
 }

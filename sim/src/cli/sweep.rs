@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use folkmoot_sim::Tier;
 use folkmoot_sim::scenario::{self, NAMES, Options, Outcome};
+use folkmoot_sim_entropy::seeded;
 
 use super::tell::replay;
 use super::{Done, TierName};
@@ -58,7 +59,8 @@ fn sweep(scenario: Option<&str>, seeds: std::ops::Range<u64>, jobs: u16, tier: T
             scope.spawn(move || {
                 while let Some(&(name, seed)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let options = Options { tier, ..Options::default() };
-                    let run = || scenario::find(name, seed).map(|it| scenario::run(&it, seed, options));
+                    let play = |it| seeded(seed, || scenario::run(&it, seed, options));
+                    let run = || scenario::find(name, seed).map(play);
                     let outcome = catch_unwind(AssertUnwindSafe(run)).ok().and_then(Result::ok);
                     if results.send((name, seed, outcome)).is_err() {
                         return;
@@ -120,7 +122,7 @@ impl Tally {
     }
 }
 
-fn parse_seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
+pub(super) fn parse_seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
     let (first, last) = text.split_once("..").ok_or("write A..B, as in 0..1000")?;
     let number =
         |digits: &str| digits.trim().parse::<u64>().map_err(|_| format!("`{digits}` is not a number"));

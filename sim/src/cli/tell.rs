@@ -39,13 +39,13 @@ pub(super) fn tell(out: &mut impl Write, outcome: &Outcome, how: Telling, wall: 
         simulated.as_secs_f64(),
         wall.as_secs_f64()
     )?;
-    writeln!(out, "{} {}", if outcome.is_good() { "good" } else { "BAD" }, outcome.hash)
+    writeln!(out, "{} {}", if outcome.is_good() { "good" } else { "BAD" }, outcome.whole)
 }
 
 /// Nothing in here depends on the machine or its clock: two runs print the same bytes.
 pub(super) fn tell_json(out: &mut impl Write, outcome: &Outcome, how: Telling) -> io::Result<()> {
     for record in &outcome.records {
-        writeln!(out, "{}", json!({"event": "packet", "text": record.to_string()}))?;
+        writeln!(out, "{}", json!({"event": "packet", "text": format!("{record:#}")}))?;
     }
     if how.events {
         for noted in &outcome.events {
@@ -69,7 +69,7 @@ pub(super) fn tell_json(out: &mut impl Write, outcome: &Outcome, how: Telling) -
         "ms": outcome.ended.as_millis(),
         "packets": outcome.counts.sent,
         "records": outcome.records_count,
-        "hash": outcome.hash.to_string(),
+        "hash": outcome.whole.to_string(),
     });
     writeln!(out, "{done}")
 }

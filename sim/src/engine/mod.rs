@@ -1,5 +1,6 @@
 //! What moves the world: virtual time, one totally ordered event queue, addressed randomness, and the trace.
 
+mod digest;
 mod draw;
 mod host;
 mod queue;
@@ -7,9 +8,10 @@ mod slab;
 mod trace;
 mod world;
 
+pub use digest::TraceHash;
 pub use draw::{Chance, Draws, Subject};
 pub use host::{Host, HostCx, HostId};
 pub use queue::EventQueue;
 pub use slab::Slab;
-pub use trace::{Fate, Kind, Record, Trace, TraceHash};
+pub use trace::{CHECKPOINT, Fate, Kind, Record, Trace};
 pub use world::{Counts, HostCounts, Violation, World};

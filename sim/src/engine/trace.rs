@@ -1,21 +1,30 @@
 use std::fmt;
+use std::ops::Range;
 
 use folkmoot_core::base::Time;
-use sha2::{Digest as _, Sha256};
 
 use super::HostId;
+use super::digest::{Rolling, TraceHash};
 use crate::net::DropReason;
 
-/// What happened in a run, as a hash over every record and, if asked for, the records themselves.
+/// What happened in a run, as hashes over every record and, if asked for, the records themselves.
 ///
-/// Two runs of one seed have equal hashes, in one process and across processes; that is tested for every scenario.
-/// Payloads are not part of it, their lengths are.
-#[derive(Debug, Default)]
+/// There are two: [`Trace::hash`] is over what was sent when, from whom to whom and how long it is, and two runs of one
+/// seed always agree in it. [`Trace::whole`] is also over every byte of every packet; in it they agree if nothing
+/// below them draws from the system: programs of your own, or whole nodes on a thread whose entropy is seeded
+/// (`folkmoot-sim-entropy`), as those of `moot-sim` are.
+#[derive(Debug)]
 pub struct Trace {
-    hash: Sha256,
+    shape: Rolling,
+    whole: Rolling,
     count: u64,
-    kept: Option<Vec<Record>>,
+    keeping: Range<u64>,
+    kept: Vec<Record>,
+    checkpoints: Vec<TraceHash>,
 }
+
+/// After so many records each the hash so far is noted, so that two runs that differ are told where.
+pub const CHECKPOINT: u64 = 1 << 12;
 
 /// One thing that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +41,8 @@ pub struct Record {
     pub fate: Fate,
     /// The size of its payload in bytes.
     pub len: u32,
+    /// A hash of its payload.
+    pub digest: u64,
 }
 
 /// What a packet is, told by its first byte as RFC 7983 does for WebRTC, with KRPC's `d` added.
@@ -67,22 +78,36 @@ pub enum Fate {
 }
 
 impl Trace {
-    /// A trace that keeps nothing but the hash.
+    /// A trace that keeps nothing but the hashes.
     pub fn new() -> Self {
-        Self::default()
+        Self::keeping_some(0..0)
     }
 
-    /// A trace that also keeps the records: about 40 bytes each.
+    /// A trace that also keeps the records: about 50 bytes each.
     pub fn keeping() -> Self {
-        Self { kept: Some(Vec::new()), ..Self::default() }
+        Self::keeping_some(0..u64::MAX)
+    }
+
+    /// A trace that also keeps the records of these numbers.
+    pub fn keeping_some(keeping: Range<u64>) -> Self {
+        let (shape, whole) = (Rolling::new(), Rolling::new());
+        Self { shape, whole, count: 0, keeping, kept: Vec::new(), checkpoints: Vec::new() }
     }
 
     /// Adds a record.
     pub fn add(&mut self, record: Record) {
-        self.hash.update(record.encode());
+        let words = record.encode();
+        for word in words {
+            self.shape.add(word);
+            self.whole.add(word);
+        }
+        self.whole.add(record.digest);
+        if self.keeping.contains(&self.count) {
+            self.kept.push(record);
+        }
         self.count += 1;
-        if let Some(kept) = &mut self.kept {
-            kept.push(record);
+        if self.count.is_multiple_of(CHECKPOINT) {
+            self.checkpoints.push(self.whole.hash());
         }
     }
 
@@ -91,14 +116,24 @@ impl Trace {
         self.count
     }
 
-    /// The hash of all records so far.
+    /// The hash of all records so far, but for their packets' contents.
     pub fn hash(&self) -> TraceHash {
-        TraceHash(self.hash.clone().finalize().into())
+        self.shape.hash()
     }
 
-    /// The records; empty if they are not kept.
+    /// The hash of all records so far, and of every byte of their packets.
+    pub fn whole(&self) -> TraceHash {
+        self.whole.hash()
+    }
+
+    /// The hash after every [`CHECKPOINT`] records.
+    pub fn checkpoints(&self) -> &[TraceHash] {
+        &self.checkpoints
+    }
+
+    /// The records that were to be kept.
     pub fn records(&self) -> &[Record] {
-        self.kept.as_deref().unwrap_or_default()
+        &self.kept
     }
 
     /// The index of the first record in which two runs differ, if they do.
@@ -106,36 +141,53 @@ impl Trace {
         let common = a.iter().zip(b).take_while(|(a, b)| a == b).count();
         (common < a.len().max(b.len())).then_some(common)
     }
-}
 
-impl Record {
-    fn encode(&self) -> [u8; 23] {
-        let mut bytes = [0; 23];
-        bytes[..8].copy_from_slice(&self.at.as_micros().to_le_bytes());
-        bytes[8..12].copy_from_slice(&self.from.0.to_le_bytes());
-        bytes[12..16].copy_from_slice(&self.to.map_or(u32::MAX, |to| to.0).to_le_bytes());
-        bytes[16] = self.kind as u8;
-        (bytes[17], bytes[18]) = match self.fate {
-            Fate::Sent => (0, 0),
-            Fate::Duplicated => (1, 0),
-            Fate::Delivered => (2, 0),
-            Fate::Dropped(reason) => (3, reason as u8),
-            Fate::Started => (4, 0),
-            Fate::Stopped => (5, 0),
-        };
-        bytes[19..].copy_from_slice(&self.len.to_le_bytes());
-        bytes
+    /// The numbers of the records among which two runs part, by their checkpoints.
+    pub fn parting(a: &[TraceHash], b: &[TraceHash]) -> Range<u64> {
+        let common = a.iter().zip(b).take_while(|(a, b)| a == b).count() as u64;
+        common * CHECKPOINT..(common + 1) * CHECKPOINT
     }
 }
 
-/// `12.345678s h3 -> h7 stun delivered 120`.
+impl Default for Trace {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Record {
+    /// The digest of a payload.
+    pub fn digest_of(payload: &[u8]) -> u64 {
+        let mut rolling = Rolling::new();
+        rolling.add_bytes(payload);
+        rolling.hash().0[0]
+    }
+
+    /// All but the digest.
+    fn encode(&self) -> [u64; 3] {
+        let (fate, reason) = match self.fate {
+            Fate::Sent => (0, 0),
+            Fate::Duplicated => (1, 0),
+            Fate::Delivered => (2, 0),
+            Fate::Dropped(reason) => (3, reason as u64),
+            Fate::Started => (4, 0),
+            Fate::Stopped => (5, 0),
+        };
+        let to = self.to.map_or(u32::MAX, |to| to.0);
+        let rest = u64::from(self.len) << 24 | (self.kind as u64) << 16 | fate << 8 | reason;
+        [self.at.as_micros(), u64::from(self.from.0) << 32 | u64::from(to), rest]
+    }
+}
+
+/// `12.345678s h3 -> h7 stun delivered 120`; the alternate form adds the digest.
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.at, self.from)?;
         if let Some(to) = self.to {
             write!(f, " -> {to}")?;
         }
-        write!(f, " {} {} {}", self.kind, self.fate, self.len)
+        write!(f, " {} {} {}", self.kind, self.fate, self.len)?;
+        if f.alternate() { write!(f, " {:016x}", self.digest) } else { Ok(()) }
     }
 }
 
@@ -180,37 +232,23 @@ impl fmt::Display for Fate {
     }
 }
 
-/// SHA-256 over a trace; prints as lower-case hexadecimal.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TraceHash(pub [u8; 32]);
-
-impl fmt::Display for TraceHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for TraceHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn record(at: u64) -> Record {
         let at = Time::from_micros(at);
-        Record { at, from: HostId(1), to: None, kind: Kind::Stun, fate: Fate::Sent, len: 20 }
+        Record { at, from: HostId(1), to: None, kind: Kind::Stun, fate: Fate::Sent, len: 20, digest: 7 }
     }
 
     #[test]
     fn every_field_counts() {
-        let hash = |record| {
+        let trace = |record| {
             let mut trace = Trace::new();
             trace.add(record);
-            trace.hash()
+            trace
         };
         let plain = record(5);
         let others = [
@@ -223,10 +261,11 @@ mod tests {
             Record { fate: Fate::Dropped(DropReason::NoRoute), ..plain },
             Record { len: 21, ..plain },
         ];
-        let mut hashes: Vec<_> = others.into_iter().chain([plain]).map(hash).collect();
-        hashes.sort();
-        hashes.dedup();
+        let hashes: BTreeSet<_> = others.into_iter().chain([plain]).map(|r| trace(r).hash()).collect();
         assert_eq!(hashes.len(), others.len() + 1);
+        let other = Record { digest: 8, ..plain };
+        assert_eq!(trace(plain).hash(), trace(other).hash());
+        assert_ne!(trace(plain).whole(), trace(other).whole());
     }
 
     #[test]
@@ -237,5 +276,18 @@ mod tests {
         let mut b = a.clone();
         b[3].len = 0;
         assert_eq!(Trace::first_difference(&a, &b), Some(3));
+    }
+
+    #[test]
+    fn checkpoints_say_where_two_runs_part() {
+        let run = |odd: u64| {
+            let mut trace = Trace::keeping_some(CHECKPOINT..2 * CHECKPOINT);
+            (0..3 * CHECKPOINT).for_each(|n| trace.add(record(if n == odd { n + 1 } else { n })));
+            trace
+        };
+        let (a, b) = (run(u64::MAX), run(CHECKPOINT + 5));
+        assert_eq!(a.records().len() as u64, CHECKPOINT);
+        assert_eq!(Trace::parting(a.checkpoints(), b.checkpoints()), CHECKPOINT..2 * CHECKPOINT);
+        assert_eq!(Trace::first_difference(a.records(), b.records()), Some(5));
     }
 }

@@ -501,12 +501,13 @@ impl World {
 
     fn record(&mut self, packet: &Packet, to: Option<HostId>, fate: Fate) {
         let (kind, len) = (Kind::of(&packet.bytes), packet.bytes.len() as u32);
-        self.trace.add(Record { at: self.now, from: packet.origin, to, kind, fate, len });
+        let digest = Record::digest_of(&packet.bytes);
+        self.trace.add(Record { at: self.now, from: packet.origin, to, kind, fate, len, digest });
     }
 
     fn note(&mut self, host: HostId, fate: Fate) {
         let (at, kind, len) = (self.now, Kind::Other, 0);
-        self.trace.add(Record { at, from: host, to: None, kind, fate, len });
+        self.trace.add(Record { at, from: host, to: None, kind, fate, len, digest: 0 });
     }
 }
 

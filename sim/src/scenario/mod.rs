@@ -7,8 +7,10 @@ mod run;
 mod script;
 mod stage;
 mod storm;
+mod twice;
 
 pub use check::{Problem, Problems};
 pub use library::{NAMES, UnknownScenario, about, find};
-pub use run::{Figure, Noted, Options, Outcome, run};
+pub use run::{Figure, Noted, Options, Outcome, run, run_traced};
 pub use script::{Act, Goal, Home, Infrastructure, Scenario, Step, Stun, Who};
+pub use twice::{Parting, play_twice};

@@ -46,6 +46,10 @@ pub struct Outcome {
     pub records_count: u64,
     /// The hash of the trace.
     pub hash: TraceHash,
+    /// The hash of the trace and of every byte of every packet.
+    pub whole: TraceHash,
+    /// How `whole` came about.
+    pub checkpoints: Vec<TraceHash>,
     /// The records, if they were to be kept.
     pub records: Vec<Record>,
 }
@@ -73,7 +77,12 @@ pub struct Noted {
 /// Runs a scenario to its end, or until something owed is late.
 pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
     let trace = if options.keep_records { Trace::keeping() } else { Trace::new() };
-    let stage = Stage::build(scenario, seed, trace, options.tier);
+    run_traced(scenario, seed, options.tier, trace)
+}
+
+/// As [`run`], with a trace that keeps what the caller wants.
+pub fn run_traced(scenario: &Scenario, seed: u64, tier: Tier, trace: Trace) -> Outcome {
+    let stage = Stage::build(scenario, seed, trace, tier);
     let ids: Vec<_> = stage.members.iter().map(|member| (member.device, member.member)).collect();
     let hosts: Vec<_> = stage.members.iter().map(|member| member.host).collect();
     let verdict_row = |a: &HostId| hosts.iter().map(|b| stage.world.can_connect(*a, *b)).collect();
@@ -288,6 +297,8 @@ impl Director {
             counts: self.stage.world.counts(),
             records_count: trace.count(),
             hash: trace.hash(),
+            whole: trace.whole(),
+            checkpoints: trace.checkpoints().to_vec(),
             records: trace.records().to_vec(),
         }
     }

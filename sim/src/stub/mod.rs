@@ -8,6 +8,7 @@
 //!
 //! `moot-sim tiers` plays both against each other and prints how far they agree.
 
+mod agreement;
 mod channel;
 mod record;
 #[cfg(test)]
@@ -15,5 +16,6 @@ mod tests;
 mod tier;
 mod timers;
 
+pub use agreement::{Answers, Case, difference};
 pub use channel::SimDtls;
 pub use tier::Tier;

@@ -1,0 +1,82 @@
+//! `moot-sim grow`.
+
+use std::io::{self, BufWriter, Write as _};
+use std::time::{Duration, Instant};
+
+use folkmoot_sim::mesh::{Home, Mesh};
+use folkmoot_sim::net::{Law, LinkRules};
+use serde_json::json;
+
+use super::{Done, TierName};
+
+/// Tells what meetings of many members cost, in time, traffic and memory
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// How many members
+    #[arg(long, value_delimiter = ',', default_value = "2,4,8,20,50,100", value_parser = clap::value_parser!(u16).range(2..=500))]
+    members: Vec<u16>,
+    /// How long they meet, in simulated seconds
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// What is drawn is a function of it
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// What secures the links: DTLS, or a stand-in that costs a fiftieth
+    #[arg(long, value_enum, default_value_t = TierName::Stub)]
+    tier: TierName,
+    /// NDJSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Done {
+    let Arguments { members, seconds, seed, tier, json } = arguments;
+    let mut out = BufWriter::new(io::stdout().lock());
+    if !json {
+        writeln!(
+            out,
+            "| members | links | all connected after | wall time | events | packets | KiB of memory a member |"
+        )?;
+        writeln!(out, "|---|---|---|---|---|---|---|")?;
+    }
+    let mut all_whole = true;
+    for &count in members {
+        let link = LinkRules::both(Law::delay(25));
+        let homes: Vec<Home> = vec![(link, None); count.into()];
+        let (memory, start) = (resident(), Instant::now());
+        let mut mesh = Mesh::begin(*seed, (*tier).into(), &homes, link);
+        let whole = mesh.run_until_whole(Duration::from_secs(*seconds));
+        mesh.run_until(Duration::from_secs(*seconds));
+        let wall = start.elapsed();
+        let grown = resident().saturating_sub(memory) / u64::from(count);
+        let alive = mesh.connections() == usize::from(count) * usize::from(count - 1);
+        all_whole &= whole.is_some() && alive && mesh.lost() == 0;
+        let (links, counts) = (u32::from(count) * u32::from(count - 1) / 2, mesh.world().counts());
+        let (events, packets, lost) = (counts.events, counts.sent, mesh.lost());
+        let whole = whole.map(|whole| whole.as_millis() as u64);
+        if *json {
+            writeln!(
+                out,
+                "{}",
+                json!({
+                    "members": count, "links": links, "whole_ms": whole, "alive": alive, "lost": lost,
+                    "simulated_s": seconds, "wall_ms": wall.as_millis() as u64,
+                    "events": events, "packets": packets, "kib_a_member": grown,
+                })
+            )?;
+        } else {
+            let whole = whole.map_or("never".into(), |ms| format!("{:.1} s", ms as f64 / 1e3));
+            let wall = wall.as_secs_f64();
+            writeln!(out, "| {count} | {links} | {whole} | {wall:.2} s | {events} | {packets} | {grown} |")?;
+        }
+        out.flush()?;
+    }
+    Ok(all_whole)
+}
+
+/// How much memory this process has, in KiB, where the system tells; else 0.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
