@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use folkmoot::{Backoff, Builder, Folkmoot, Host, defaults};
 
+use crate::dht::DhtCommand;
 use crate::env::Env;
 
 const AFTER_HELP: &str = "\
@@ -69,14 +70,6 @@ pub(crate) enum Command {
     Dht(DhtCommand),
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum DhtCommand {
-    /// Run a DHT node, for others to enter the DHT by.
-    ///
-    /// Bound to loopback addresses only, it enters no DHT but the one that is made by those who come.
-    Serve(NetOptions),
-}
-
 /// What every node needs.
 #[derive(Clone, Debug, Default, Args, PartialEq)]
 pub(crate) struct NetOptions {
@@ -88,7 +81,7 @@ pub(crate) struct NetOptions {
     #[arg(long, value_name = "HOST:PORT", value_parser = server, value_delimiter = ',')]
     pub(crate) bootstrap: Vec<Server>,
 
-    /// Print events as JSON on stdout, one object a line, and read commands from stdin.
+    /// Print events as JSON on stdout, one object a line; in a meeting, also read commands from stdin.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -263,7 +256,7 @@ fn policy(text: &str) -> Result<Backoff, String> {
     Ok(delays.into_iter().collect())
 }
 
-fn timeout(text: &str) -> Result<Duration, String> {
+pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     let wrong = || "write a time such as 30s, 1500ms or 1m".to_owned();
     duration(text.trim()).filter(|timeout| !timeout.is_zero()).ok_or_else(wrong)
 }

@@ -9,10 +9,14 @@ pub(crate) enum Exit {
     Failure,
     /// The command line, the environment or the code cannot be understood.
     Usage,
-    /// Left without ever having met anyone.
+    /// Left without ever having met anyone; or nothing was found in the DHT.
     Nobody,
+    /// Nobody in the DHT answers.
+    Unreachable,
     /// Left without ever having met anyone, though someone was found.
     NoPath,
+    /// The DHT's nodes refuse to store something.
+    Refused,
     /// A second interrupt.
     Interrupted,
 }
@@ -24,7 +28,9 @@ impl Exit {
             Self::Failure => 1,
             Self::Usage => 2,
             Self::Nobody => 3,
+            Self::Unreachable => 4,
             Self::NoPath => 5,
+            Self::Refused => 6,
             Self::Interrupted => 130,
         }
     }

@@ -12,12 +12,12 @@ use crate::pending::Said;
 const VERSION: u8 = 1;
 
 #[derive(Serialize)]
-struct Line {
+struct Line<F> {
     v: u8,
     event: &'static str,
     ms: u64,
     #[serde(flatten)]
-    fields: Fields,
+    fields: F,
 }
 
 #[derive(Serialize)]
@@ -129,7 +129,8 @@ pub(crate) fn event(ms: u64, event: &Event, said: &Said) -> Option<String> {
     Some(line(kind, ms, fields))
 }
 
-fn line(event: &'static str, ms: u64, fields: Fields) -> String {
+/// Any event, with these fields.
+pub(crate) fn line(event: &'static str, ms: u64, fields: impl Serialize) -> String {
     // Only maps with keys that are no strings can fail, and there is none.
     serde_json::to_string(&Line { v: VERSION, event, ms, fields }).unwrap_or_default()
 }

@@ -23,7 +23,7 @@ use clap::{CommandFactory as _, Parser as _};
 use folkmoot::Stage;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{Cli, Command, DhtCommand};
+use crate::args::{Cli, Command};
 use crate::env::Env;
 use crate::exit::Exit;
 
@@ -43,7 +43,7 @@ fn run(cli: Cli, env: &Env, started: Instant) -> Exit {
     match cli.command {
         Some(Command::New { no_qr }) => new::run(no_qr),
         Some(Command::Demo) => demo::run(),
-        Some(Command::Dht(DhtCommand::Serve(options))) => dht::serve(&options, started),
+        Some(Command::Dht(command)) => dht::run(command, started),
         Some(Command::Join { code, options }) => join::run(&code, &options.or(cli.options), env, started),
         None if cli.code.is_empty() && env.meeting_code.is_none() && cli.options == Default::default() => {
             // A bare `moot` is someone who wants to know what it does.

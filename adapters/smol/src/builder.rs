@@ -38,6 +38,16 @@ enum State {
     Nowhere,
 }
 
+/// The state directory that is taken if none is named: `folkmoot` in `XDG_STATE_HOME`, else in `~/.local/state` (on Windows, in
+/// `LOCALAPPDATA`).
+///
+/// # Errors
+///
+/// If none of them is set.
+pub fn default_state_dir() -> Result<PathBuf, Error> {
+    Ok(profile::default_root()?)
+}
+
 impl Builder {
     pub(crate) fn new() -> Self {
         Self {

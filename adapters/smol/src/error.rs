@@ -22,6 +22,8 @@ pub enum Error {
     State(StateError),
     /// The operating system gives no randomness.
     Entropy(getrandom::Error),
+    /// A code cannot be turned into keys.
+    Derive(argon2::Error),
     /// A thread cannot be started.
     Thread(io::Error),
     /// A message is empty, or longer than [`crate::MAX_TEXT`] bytes: this is its length.
@@ -39,6 +41,7 @@ impl Error {
             Self::NoSocket(error) => format!("no UDP socket can be opened: {error}"),
             Self::State(error) => error.to_string(),
             Self::Entropy(error) => format!("the operating system gives no randomness: {error}"),
+            Self::Derive(error) => format!("the code cannot be turned into keys: {error}"),
             Self::Thread(error) => format!("no thread can be started: {error}"),
             Self::BadMessage(0) => "an empty message cannot be sent".into(),
             Self::BadMessage(len) => {
@@ -62,6 +65,7 @@ impl Error {
             Self::NoSocket(_) => "check that the machine has a network, and that this program may use it",
             Self::State(error) => error.hint(),
             Self::Entropy(_) => "nothing can be kept secret without; check the system's random device",
+            Self::Derive(_) => "it takes 64 MiB of memory; end something else",
             Self::Thread(_) => "raise the limit on threads or processes",
             Self::BadMessage(0) => "write something",
             Self::BadMessage(_) => "write something shorter, or several messages",
@@ -72,7 +76,7 @@ impl Error {
     /// The step it belongs to.
     pub fn stage(&self) -> Stage {
         match self {
-            Self::Code(_) => Stage::Code,
+            Self::Code(_) | Self::Derive(_) => Stage::Code,
             _ => Stage::Io,
         }
     }
@@ -92,7 +96,7 @@ impl std::error::Error for Error {
             Self::State(error) => Some(error),
             Self::NoSocket(error) | Self::Thread(error) => Some(error),
             Self::Entropy(error) => Some(error),
-            Self::BadMessage(_) | Self::Closed => None,
+            Self::BadMessage(_) | Self::Derive(_) | Self::Closed => None,
         }
     }
 }

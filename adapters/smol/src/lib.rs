@@ -42,15 +42,17 @@ mod state;
 
 pub mod defaults;
 
-pub use builder::Builder;
-pub use code::generate_code;
+pub use builder::{Builder, default_state_dir};
+pub use code::{generate_code, generate_secret, todays_topic};
 pub use dht::{Dht, DhtBuilder, DhtError, DhtNode, ItemSearch, PeerSearch, Pong};
 pub use error::{BindError, Error, StateError};
 pub use meeting::{Folkmoot, Meeting};
 
 /// The pure core, for those who want to go deeper.
 pub use folkmoot_core as core;
-pub use folkmoot_core::base::{Backoff, DeviceId, Host, HostError, InfoHash, MemberId, Time, UnixTime};
+pub use folkmoot_core::base::{
+    Backoff, DeviceId, Host, HostError, InfoHash, MemberId, NodeId, Time, UnixTime,
+};
 pub use folkmoot_core::log::MAX_TEXT;
 pub use folkmoot_core::meeting::{Code, CodeError, Strength};
 pub use folkmoot_core::node::{

@@ -6,6 +6,7 @@ use async_channel::{Receiver, Sender};
 use async_io::Timer;
 use folkmoot_core::base::{InfoHash, NodeId};
 use folkmoot_core::dht::{Event, Item, ItemId, Known, NotStored, Progress, Stats};
+use folkmoot_core::node::Trouble;
 use futures_lite::FutureExt as _;
 use thiserror::Error;
 
@@ -225,6 +226,21 @@ impl Dht {
         self.ask(Call::Table).await
     }
 
+    /// What does not work with the node's state directory, each only once.
+    ///
+    /// # Errors
+    ///
+    /// If the node has stopped.
+    pub async fn trouble(&self) -> Result<Option<Trouble>, DhtError> {
+        self.ask(Call::Trouble).await
+    }
+
+    /// Ends the node, and waits until what it knows is kept. Without this a process may be gone before.
+    pub async fn close(self) {
+        // If it has stopped, that is what was wanted.
+        let _ = self.ask(Call::Close).await;
+    }
+
     async fn begin(&self, task: Task) -> Result<Receiver<Event>, DhtError> {
         let (told, events) = async_channel::unbounded();
         self.call(Call::Begin(task, told)).await?;
@@ -311,5 +327,5 @@ fn why(outlook: Outlook) -> DhtError {
 }
 
 fn nobody(hosts: usize, nodes: usize) -> String {
-    folkmoot_core::node::Trouble::BootstrapSilent { hosts, nodes }.to_string()
+    Trouble::BootstrapSilent { hosts, nodes }.to_string()
 }

@@ -178,7 +178,7 @@ impl DhtNode {
         match self.sleep().await {
             Woken::Ready => {}
             Woken::Resolved((host, addrs)) => self.on_resolved(&host, &addrs),
-            Woken::Call(call) => self.on_call(call),
+            Woken::Call(call) => return self.on_call(call),
             Woken::Released => return false,
         }
         true
@@ -190,7 +190,8 @@ impl DhtNode {
         f(&mut self.dht, &mut cx)
     }
 
-    fn on_call(&mut self, call: Call) {
+    /// Does what is asked; whether there may be more.
+    fn on_call(&mut self, call: Call) -> bool {
         // Whoever has gone meanwhile needs no answer.
         match call {
             Call::Begin(task, told) => {
@@ -217,10 +218,20 @@ impl DhtNode {
                 };
                 let _ = reply.try_send(outlook);
             }
+            Call::Trouble(reply) => drop(reply.try_send(self.trouble())),
+            Call::Close(reply) => {
+                // Taken, so that nothing is written any more while the process ends.
+                if let Some(kept) = self.kept.take() {
+                    kept.save(&self.dht.snapshot());
+                }
+                drop(reply);
+                return false;
+            }
             Call::Progress(target, reply) => drop(reply.try_send(self.dht.progress(target))),
             Call::Stats(reply) => drop(reply.try_send(self.dht.stats())),
             Call::Table(reply) => drop(reply.try_send(self.dht.table(self.clock.now()).collect())),
         }
+        true
     }
 
     /// Tells those who wait for it of an event.

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use async_channel::Sender;
 use folkmoot_core::base::InfoHash;
 use folkmoot_core::dht::{Event, Item, ItemId, Known, Progress, Stats};
+use folkmoot_core::node::Trouble;
 
 /// Calls that may wait for the loop; beyond that the callers wait.
 pub(super) const MAX_CALLS: usize = 64;
@@ -15,6 +16,9 @@ pub(super) enum Call {
     /// Once the node is part of the network.
     Ready(Sender<usize>),
     Outlook(Sender<Outlook>),
+    Trouble(Sender<Option<Trouble>>),
+    /// To keep what is known, and end if the node runs on a thread of its own.
+    Close(Sender<()>),
     Progress(InfoHash, Sender<Option<Progress>>),
     Stats(Sender<Stats>),
     Table(Sender<Vec<Known>>),

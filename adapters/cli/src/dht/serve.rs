@@ -1,14 +1,15 @@
 //! `moot dht serve`: a node of the DHT and nothing else.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use folkmoot::core::dht::Event;
 use folkmoot::core::node::{Progress, Trouble};
 use folkmoot::{DhtNode, Error, Stage, defaults};
 use futures_lite::FutureExt as _;
+use smol::Timer;
 
-use crate::args::NetOptions;
+use super::args::ServeOptions;
 use crate::exit::Exit;
 use crate::json;
 use crate::signals;
@@ -17,7 +18,10 @@ use crate::ui;
 /// The port of DHT nodes, by custom; taken if it is free and no other is asked for.
 const PORT: u16 = 6881;
 
-pub(crate) fn serve(options: &NetOptions, started: Instant) -> Exit {
+/// How often the node is asked what does not work with its state directory.
+const CHECK_TROUBLE: Duration = Duration::from_secs(5);
+
+pub(super) fn run(ServeOptions { net: options, state_dir }: &ServeOptions, started: Instant) -> Exit {
     let ms = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let fail = |exit, stage, what: &str, hint: &str| {
         ui::fail(options.json, ms(), stage, what, hint);
@@ -30,23 +34,30 @@ pub(crate) fn serve(options: &NetOptions, started: Instant) -> Exit {
         Ok(hosts) => hosts,
         Err(what) => return fail(Exit::Usage, Stage::Io, &what, ""),
     };
-    let mut node = match DhtNode::open(&options.bind, &[PORT], hosts) {
+    let builder = options.bind.iter().fold(DhtNode::builder(), |builder, &addr| builder.bind(addr));
+    let mut builder = builder.ports([PORT]).bootstrap(hosts);
+    // A DHT on loopback is for a try, and keeps nothing unless told to.
+    let default_dir = || folkmoot::default_state_dir().ok().filter(|_| !is_local);
+    if let Some(dir) = state_dir.clone().or_else(default_dir) {
+        builder = builder.state_dir(dir.join("dht"));
+    }
+    let mut node = match builder.open() {
         Ok(node) => node,
         Err(error) => return fail(Exit::Failure, error.stage(), &error.what(), Error::hint(&error)),
     };
     let interrupts = signals::start();
-    let bound = node.bound();
+    let (bound, remembered) = (node.bound(), node.remembered());
     let told = match options.json {
         true => ui::print(&json::serving(ms(), &bound)),
         false => {
-            tell(&bound);
+            tell(&bound, remembered);
             Ok(())
         }
     };
     if let Err(error) = told {
         return fail(Exit::Failure, Stage::Io, &format!("the output cannot be written: {error}"), "");
     }
-    let is_json = options.json;
+    let (is_json, handle) = (options.json, node.handle());
     smol::block_on(async {
         let run = async {
             node.run(|event| on_event(&event, is_json, ms())).await;
@@ -54,18 +65,39 @@ pub(crate) fn serve(options: &NetOptions, started: Instant) -> Exit {
         let interrupted = async {
             let _ = interrupts.recv().await;
         };
-        interrupted.or(run).await;
+        let watch = async {
+            loop {
+                while let Ok(Some(trouble)) = handle.trouble().await {
+                    warn(&trouble, is_json, ms());
+                }
+                Timer::after(CHECK_TROUBLE).await;
+            }
+        };
+        interrupted.or(watch).or(run).await;
     });
     Exit::Success
 }
 
-fn tell(bound: &[std::net::SocketAddr]) {
+fn tell(bound: &[std::net::SocketAddr], remembered: usize) {
     let listed = bound.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
     eprintln!("A DHT node, on UDP {listed}; Ctrl-C ends it.");
+    if remembered > 0 {
+        eprintln!("  asking {remembered} nodes that were known before");
+    }
     if let Some(addr) = bound.first() {
         let host = if addr.ip().is_unspecified() { "ADDRESS".into() } else { addr.ip().to_string() };
         let host = if host.contains(':') { format!("[{host}]") } else { host };
         eprintln!("Others enter the DHT by it with:  moot CODE --bootstrap {host}:{}", addr.port());
+    }
+}
+
+fn warn(trouble: &Trouble, is_json: bool, ms: u64) {
+    if is_json {
+        // If nobody reads it, there is nobody to tell.
+        let _ = ui::print(&json::error(ms, trouble.stage(), trouble.to_string(), trouble.hint()));
+    } else {
+        eprintln!("! {trouble}");
+        eprintln!("  {}", trouble.hint());
     }
 }
 

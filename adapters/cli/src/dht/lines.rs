@@ -1,0 +1,196 @@
+//! What the verbs of `moot dht` print with `--json`: the fields of each event.
+
+use folkmoot::core::dht::{Counters, Item, Known, Stats};
+use folkmoot::{InfoHash, Pong};
+use serde::Serialize;
+
+#[derive(Serialize)]
+pub(super) struct PongLine {
+    addr: String,
+    id: String,
+    rtt_ms: f64,
+    version: Option<String>,
+    observed: Option<String>,
+}
+
+impl PongLine {
+    pub(super) fn new(addr: std::net::SocketAddr, pong: &Pong) -> Self {
+        Self {
+            addr: addr.to_string(),
+            id: pong.id.to_string(),
+            rtt_ms: ms(pong.rtt),
+            version: pong.version.map(|version| software(&version)),
+            observed: pong.observed.map(|addr| addr.to_string()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct PeerLine {
+    pub(super) addr: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct SoughtLine {
+    pub(super) topic: String,
+    pub(super) peers: usize,
+    pub(super) answered: Option<usize>,
+}
+
+#[derive(Serialize)]
+pub(super) struct AnnouncedLine {
+    pub(super) topic: String,
+    pub(super) port: u16,
+    pub(super) nodes: usize,
+}
+
+/// An item; `null` where it has none of it. `value` is `null` where it is no text.
+#[derive(Serialize)]
+pub(super) struct ItemLine {
+    target: String,
+    value: Option<String>,
+    value_hex: String,
+    key: Option<String>,
+    salt: Option<String>,
+    seq: Option<i64>,
+    signature: Option<String>,
+}
+
+impl ItemLine {
+    pub(super) fn new(item: &Item) -> Self {
+        let mutable = match item {
+            Item::Immutable(_) => None,
+            Item::Mutable(item) => Some(item),
+        };
+        let value = value(item);
+        Self {
+            target: item.target().to_string(),
+            value: std::str::from_utf8(value).ok().map(str::to_owned),
+            value_hex: hex(value),
+            key: mutable.map(|item| hex(item.key())),
+            salt: mutable.map(|item| String::from_utf8_lossy(item.salt().as_bytes()).into_owned()),
+            seq: item.seq(),
+            signature: mutable.map(|item| hex(item.signature())),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct StoredLine {
+    pub(super) target: String,
+    pub(super) nodes: usize,
+    pub(super) key: Option<String>,
+    pub(super) seq: Option<i64>,
+}
+
+#[derive(Serialize)]
+pub(super) struct KeyLine {
+    pub(super) file: String,
+    pub(super) public_key: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct StatsLine {
+    nodes_v4: usize,
+    nodes_v6: usize,
+    sent: u64,
+    responses: u64,
+    errors: u64,
+    timeouts: u64,
+    queries: u64,
+    dropped: u64,
+}
+
+impl StatsLine {
+    pub(super) fn new(stats: &Stats) -> Self {
+        let Counters { sent, responses, errors, timeouts, queries, .. } = stats.counters;
+        Self {
+            nodes_v4: stats.nodes_v4,
+            nodes_v6: stats.nodes_v6,
+            sent,
+            responses,
+            errors,
+            timeouts,
+            queries,
+            dropped: dropped(&stats.counters).iter().map(|(_, count)| count).sum(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct NodeLine {
+    id: String,
+    addr: String,
+    bucket: usize,
+    rtt_ms: f64,
+    quiet_ms: u64,
+    failures: u8,
+}
+
+impl NodeLine {
+    pub(super) fn new(known: &Known) -> Self {
+        Self {
+            id: known.contact.id.to_string(),
+            addr: known.contact.addr.to_string(),
+            bucket: known.bucket,
+            rtt_ms: ms(known.rtt),
+            quiet_ms: u64::try_from(known.quiet.as_millis()).unwrap_or(u64::MAX),
+            failures: known.failures,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct TableLine {
+    pub(super) nodes: usize,
+}
+
+/// What was dropped, by reason; only what was.
+pub(super) fn dropped(counters: &Counters) -> Vec<(&'static str, u64)> {
+    let all = [
+        ("not a message", counters.dropped_malformed),
+        ("from an impossible address", counters.dropped_address),
+        ("from ourselves", counters.dropped_own),
+        ("an answer to nothing", counters.dropped_unknown_tid),
+        ("an answer from elsewhere", counters.dropped_wrong_source),
+        ("banned", counters.dropped_banned),
+        ("too much of one address", counters.dropped_rate_ip),
+        ("too much of one network", counters.dropped_rate_prefix),
+        ("too much in all", counters.dropped_rate_global),
+        ("asked while we only ask", counters.dropped_read_only),
+        ("to a closed socket", counters.dropped_socket),
+        ("not taken in time", counters.dropped_undrained),
+    ];
+    all.into_iter().filter(|(_, count)| *count > 0).collect()
+}
+
+/// The value's bytes; of one that is no byte string, its bencoding.
+pub(super) fn value(item: &Item) -> &[u8] {
+    item.value().as_bytes().unwrap_or(item.value().as_bencoded())
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Two letters and two bytes of version, by convention: `LT 2.1`; else in hexadecimal.
+pub(super) fn software(version: &[u8; 4]) -> String {
+    match version {
+        [a, b, major, minor] if a.is_ascii_alphanumeric() && b.is_ascii_alphanumeric() => {
+            format!("{}{} {major}.{minor}", char::from(*a), char::from(*b))
+        }
+        _ => hex(version),
+    }
+}
+
+pub(super) fn ms(duration: std::time::Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+pub(super) fn stored(target: InfoHash, nodes: usize, item: &Item) -> StoredLine {
+    let key = match item {
+        Item::Immutable(_) => None,
+        Item::Mutable(item) => Some(hex(item.key())),
+    };
+    StoredLine { target: target.to_string(), nodes, key, seq: item.seq() }
+}
