@@ -19,6 +19,8 @@ pub enum Subject {
     Burst(u32),
     /// How much jitter a packet gets.
     Jitter(u32),
+    /// Whether a packet is damaged.
+    Corrupt(u32),
     /// Whether a packet is duplicated.
     Duplicate(u32),
     /// Whether a packet is held back behind later ones.
@@ -94,6 +96,7 @@ impl Subject {
             Self::Identity(id) => (9, id),
             Self::Host(id) => (10, id),
             Self::Scenario(id) => (11, id),
+            Self::Corrupt(id) => (12, id),
         };
         kind << 32 | u64::from(id)
     }

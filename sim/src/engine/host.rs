@@ -1,6 +1,6 @@
 use std::any::Any;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use folkmoot_core::base::{Time, UnixTime, Wake};
 
@@ -33,6 +33,9 @@ pub trait Host: Any {
 
     /// The time of [`Host::next_wake`] has come.
     fn on_wake(&mut self, cx: &mut HostCx<'_>);
+
+    /// This host has other addresses now, or none: it was carried to another network, or its cable was pulled.
+    fn on_addresses(&mut self, _cx: &mut HostCx<'_>) {}
 
     /// When it wants to be called next.
     fn next_wake(&self) -> Option<Wake>;
@@ -81,13 +84,14 @@ impl HostCx<'_> {
         self.faults.push(what);
     }
 
-    /// The first address of this host.
-    ///
-    /// # Panics
-    ///
-    /// Never: the world gives every host at least one address.
+    /// The first address of this host; unspecified while it has none.
     pub fn addr(&self) -> IpAddr {
-        self.addrs[0]
+        self.addrs.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
+
+    /// The first address of this host in the family of `to`, to send from; `None` if it has none.
+    pub fn addr_towards(&self, to: SocketAddr) -> Option<IpAddr> {
+        self.addrs.iter().copied().find(|ip| ip.is_ipv4() == to.is_ipv4())
     }
 
     /// 32 random bytes for a program to start with: the same whenever it is start number `run` on this host.

@@ -1,5 +1,5 @@
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -9,7 +9,8 @@ use folkmoot_core::base::{Time, UnixTime, Wake};
 use super::host::Sending;
 use super::{Draws, EventQueue, Fate, Host, HostCx, HostId, Kind, Record, Slab, Trace};
 use crate::net::{
-    BoxId, BoxRules, DropReason, LinkRules, Network, Next, Passage, RealmId, Verdict, packet_size,
+    BoxId, DropReason, Gateway, Glance, LinkRules, Network, Next, Passage, RealmId, Stack, Verdict,
+    packet_size,
 };
 
 /// Hosts, the network between them, and virtual time. Everything that happens in it is a function of the seed.
@@ -22,6 +23,8 @@ pub struct World {
     seats: Vec<Seat>,
     network: Network,
     severed: BTreeSet<(HostId, HostId)>,
+    /// The largest packets that a host knows to pass to an address, as ICMP told it.
+    path_mtus: BTreeMap<(HostId, IpAddr), usize>,
     trace: Trace,
     counts: Counts,
     handshakes: BTreeSet<[u8; 32]>,
@@ -88,6 +91,11 @@ struct Packet {
     from: SocketAddr,
     to: SocketAddr,
     bytes: Vec<u8>,
+    /// The address it was sent to, whatever boxes made of it since.
+    sent_to: IpAddr,
+    /// The largest fragment it may be in, if its sender was told that the whole does not pass. Fragments stay together: they
+    /// are delayed, lost and delivered as one.
+    fragment: Option<usize>,
 }
 
 struct Seat {
@@ -97,6 +105,18 @@ struct Seat {
     asleep: bool,
     wake_at: Option<Time>,
     counts: HostCounts,
+}
+
+impl Packet {
+    /// The size of what passes a link at once.
+    fn passing(&self) -> usize {
+        let whole = packet_size(self.to, self.bytes.len());
+        self.fragment.map_or(whole, |fragment| fragment.min(whole))
+    }
+
+    fn glance(&self) -> Glance {
+        Glance { kind: Kind::of(&self.bytes), fragmented: self.fragment.is_some() }
+    }
 }
 
 impl World {
@@ -116,6 +136,7 @@ impl World {
             seats: Vec::new(),
             network: Network::new(),
             severed: BTreeSet::new(),
+            path_mtus: BTreeMap::new(),
             trace,
             counts: Counts::default(),
             handshakes: BTreeSet::new(),
@@ -129,16 +150,32 @@ impl World {
     }
 
     /// Attaches a NAT or firewall to a realm, and gives the realm inside it.
-    pub fn add_box(&mut self, outer: RealmId, rules: BoxRules, link: LinkRules) -> (BoxId, RealmId) {
-        self.network.add_box(outer, rules, link)
+    pub fn add_box(
+        &mut self,
+        outer: RealmId,
+        rules: impl Into<Gateway>,
+        link: LinkRules,
+    ) -> (BoxId, RealmId) {
+        self.network.add_box(outer, rules.into(), link)
     }
 
-    /// Attaches a machine with one address to a realm. Nothing runs on it until [`World::start`].
+    /// Attaches a machine with one IPv4 address to a realm. Nothing runs on it until [`World::start`].
     pub fn add_host(&mut self, name: impl Into<String>, realm: RealmId, link: LinkRules) -> HostId {
-        self.add_multihomed(name, realm, link, 1)
+        self.add_machine(name, realm, link, (Stack::V4, 1))
     }
 
-    /// Attaches a machine with several addresses.
+    /// Attaches a machine with an address of each family of `stack` that the realm has.
+    pub fn add_stacked(
+        &mut self,
+        name: impl Into<String>,
+        realm: RealmId,
+        link: LinkRules,
+        stack: Stack,
+    ) -> HostId {
+        self.add_machine(name, realm, link, (stack, 1))
+    }
+
+    /// Attaches a machine with several IPv4 addresses.
     pub fn add_multihomed(
         &mut self,
         name: impl Into<String>,
@@ -146,8 +183,18 @@ impl World {
         link: LinkRules,
         addresses: usize,
     ) -> HostId {
+        self.add_machine(name, realm, link, (Stack::V4, addresses.max(1)))
+    }
+
+    fn add_machine(
+        &mut self,
+        name: impl Into<String>,
+        realm: RealmId,
+        link: LinkRules,
+        addresses: (Stack, usize),
+    ) -> HostId {
         let id = HostId(self.seats.len() as u32);
-        let addrs = self.network.add_host(id, realm, link, addresses.max(1));
+        let addrs = self.network.add_host(id, realm, link, addresses);
         self.seats.push(Seat {
             name: name.into(),
             addrs,
@@ -193,6 +240,32 @@ impl World {
             *at = now;
             self.queue.push(now, Happening::Wake { host });
         }
+    }
+
+    /// Carries a machine to another realm, where it gets new addresses; its program is told. What is under way to the old ones
+    /// is lost.
+    pub fn move_host(&mut self, host: HostId, realm: RealmId, stack: Stack) {
+        self.seats[host.0 as usize].addrs = self.network.move_host(host, realm, stack);
+        self.tell_addresses(host);
+    }
+
+    /// Pulls a machine's cable: it has no addresses any more, and its program is told. [`World::move_host`] plugs it in.
+    pub fn unplug(&mut self, host: HostId) {
+        self.network.detach(host);
+        self.seats[host.0 as usize].addrs.clear();
+        self.tell_addresses(host);
+    }
+
+    /// A program that sleeps learns it when it wakes, from whoever wakes it.
+    fn tell_addresses(&mut self, host: HostId) {
+        if !self.seats[host.0 as usize].asleep {
+            self.turn(host, |program, cx| program.on_addresses(cx));
+        }
+    }
+
+    /// Lets nothing pass from any of `a` to any of `b`, while the way back is open.
+    pub fn sever_one_way(&mut self, a: &[HostId], b: &[HostId]) {
+        self.severed.extend(a.iter().flat_map(|a| b.iter().map(move |b| (*a, *b))));
     }
 
     /// Lets nothing pass from any of `a` to any of `b` and back.
@@ -364,7 +437,7 @@ impl World {
         seat.program = Some(program);
         self.violations.extend(faults.into_iter().map(|what| Violation { at: now, host: Some(id), what }));
         for Sending { from, to, bytes } in sends {
-            self.send(Packet { origin: id, from, to, bytes });
+            self.send(Packet { origin: id, from, to, bytes, sent_to: to.ip(), fragment: None });
         }
         self.schedule(id, wake);
     }
@@ -395,9 +468,11 @@ impl World {
         self.queue.push(at, Happening::Wake { host });
     }
 
-    fn send(&mut self, packet: Packet) {
+    fn send(&mut self, mut packet: Packet) {
         let (origin, len) = (packet.origin, packet.bytes.len());
-        let size = packet_size(packet.to, len);
+        let known = self.path_mtus.get(&(origin, packet.to.ip())).copied();
+        packet.fragment = known.filter(|mtu| *mtu < packet_size(packet.to, len));
+        let size = packet.passing();
         let counts = &mut self.seats[origin.0 as usize].counts;
         counts.sent[Kind::of(&packet.bytes) as usize] += 1;
         counts.sent_bytes += len as u64;
@@ -417,6 +492,7 @@ impl World {
     fn pass(&mut self, handle: u32, passage: Passage, happening: impl Fn(u32) -> Happening) {
         match passage {
             Passage::Dropped(reason) => self.drop_packet(handle, reason),
+            Passage::TooBig(mtu) => self.refuse_size(handle, mtu),
             Passage::Arrives(at, again) => {
                 self.queue.push(at, happening(handle));
                 if let Some((at, packet)) = again.zip(self.packets.get(handle).cloned()) {
@@ -429,17 +505,51 @@ impl World {
         }
     }
 
+    /// Drops a packet that is too big, and tells its sender (RFC 1191, RFC 8201), which sends fragments to that address from then
+    /// on. The message takes no time.
+    fn refuse_size(&mut self, handle: u32, mtu: u16) {
+        if let Some(packet) = self.packets.get(handle) {
+            self.path_mtus.insert((packet.origin, packet.sent_to), usize::from(mtu));
+        }
+        self.drop_packet(handle, DropReason::TooBig);
+    }
+
+    /// Delivers a packet to everyone in the realm but its sender, each through a link of its own.
+    fn multicast(&mut self, handle: u32, realm: RealmId) {
+        let Some(packet) = self.packets.get(handle).cloned() else { return };
+        let mut hosts = self.network.neighbours(realm, packet.origin).into_iter();
+        let Some(first) = hosts.next() else { return self.drop_packet(handle, DropReason::NoRoute) };
+        for host in hosts {
+            self.counts.duplicated += 1;
+            self.record(&packet, None, Fate::Duplicated);
+            let copy = self.packets.insert(packet.clone());
+            self.deliver(copy, realm, host);
+        }
+        self.deliver(handle, realm, first);
+    }
+
+    fn deliver(&mut self, handle: u32, realm: RealmId, host: HostId) {
+        let size = self.packets.get(handle).map_or(0, Packet::passing);
+        let passage = self.network.carry(self.now, &self.draws, realm, Next::Host(host), size);
+        self.pass(handle, passage, |packet| Happening::AtHost { packet, host });
+    }
+
     fn at_realm(&mut self, handle: u32, realm: RealmId) -> Option<HostId> {
         let packet = self.packets.get_mut(handle)?;
+        if packet.to.ip().is_multicast() {
+            self.multicast(handle, realm);
+            return None;
+        }
+        let glance = packet.glance();
         let addresses = (&mut packet.from, &mut packet.to);
-        let next = match self.network.route(self.now, &self.draws, realm, addresses) {
+        let next = match self.network.route(self.now, &self.draws, realm, glance, addresses) {
             Ok(next) => next,
             Err(reason) => {
                 self.drop_packet(handle, reason);
                 return None;
             }
         };
-        let size = packet_size(packet.to, packet.bytes.len());
+        let size = packet.passing();
         let passage = self.network.carry(self.now, &self.draws, realm, next, size);
         self.pass(handle, passage, |packet| match next {
             Next::Host(host) => Happening::AtHost { packet, host },
@@ -451,7 +561,8 @@ impl World {
 
     fn at_box(&mut self, handle: u32, at: BoxId) -> Option<HostId> {
         let packet = self.packets.get_mut(handle)?;
-        match self.network.enter(self.now, at, packet.from, &mut packet.to) {
+        let glance = packet.glance();
+        match self.network.enter(self.now, at, glance, (&mut packet.from, &mut packet.to)) {
             Ok(realm) => self.at_realm(handle, realm),
             Err(reason) => {
                 self.drop_packet(handle, reason);

@@ -1,8 +1,9 @@
 use std::net::SocketAddr;
 
-use folkmoot_core::base::{Cx, Outbox, Rng, SocketId, SocketInfo, Wake};
+use folkmoot_core::base::{Cx, Outbox, Rng, Wake};
 use folkmoot_core::dht::{Config, Dht, Mode};
 
+use super::sockets;
 use crate::engine::{Host, HostCx};
 
 /// A bare [`Dht`] on a host: one node of a private DHT.
@@ -21,7 +22,6 @@ struct Running {
 
 /// The port that DHT nodes listen on.
 pub(crate) const DHT_PORT: u16 = 6_881;
-const SOCKET: SocketId = SocketId(0);
 
 impl DhtHost {
     /// A node that enters the DHT through `bootstrap`.
@@ -42,8 +42,7 @@ impl Running {
         call(&mut self.dht, &mut core);
         while self.dht.pop_event().is_some() {}
         while let Some(transmit) = self.out.pop() {
-            let from = SocketAddr::new(transmit.local.unwrap_or(cx.addr()), DHT_PORT);
-            cx.send(from, transmit.to, transmit.bytes);
+            sockets::transmit(cx, DHT_PORT, transmit);
         }
     }
 }
@@ -54,9 +53,9 @@ impl Host for DhtHost {
         let mut core = Cx { now: cx.now, unix: cx.unix, rng: &mut rng, out: &mut out };
         let dht = Dht::new(Config { mode: Mode::Server, ..Config::default() }, &mut core);
         let running = self.running.insert(Running { dht, rng, out });
-        let bound = SocketAddr::new(cx.addr(), DHT_PORT);
+        let sockets = sockets::sockets(cx.addrs, DHT_PORT);
         running.turn(cx, |dht, core| {
-            dht.set_sockets(core, &[SocketInfo { id: SOCKET, bound, addrs: vec![bound.ip()] }]);
+            dht.set_sockets(core, &sockets);
             dht.bootstrap(core, &self.bootstrap);
         });
     }
@@ -65,7 +64,9 @@ impl Host for DhtHost {
         if to.port() == DHT_PORT
             && let Some(running) = &mut self.running
         {
-            running.turn(cx, |dht, core| dht.handle_datagram(core, SOCKET, Some(to.ip()), from, bytes));
+            running.turn(cx, |dht, core| {
+                dht.handle_datagram(core, sockets::socket_for(to), Some(to.ip()), from, bytes)
+            });
         }
     }
 

@@ -4,6 +4,7 @@ mod dht;
 mod forger;
 mod node;
 mod sink;
+mod sockets;
 mod stun;
 
 pub(crate) use dht::DHT_PORT;

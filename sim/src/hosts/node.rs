@@ -1,11 +1,12 @@
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
-use folkmoot_core::base::{SocketId, SocketInfo, Time, Wake};
+use folkmoot_core::base::{Time, Wake};
 use folkmoot_core::meeting::{Code, Master};
 use folkmoot_core::node::{Answer, Command, Config, Event, Input, Network, Node, Output, RequestKind};
 use sha2::{Digest as _, Sha256};
 
+use super::sockets;
 use crate::engine::{Host, HostCx};
 
 /// The names that hosts of a world can resolve.
@@ -35,8 +36,6 @@ pub struct Heard {
     pub event: Event,
 }
 
-/// The one socket of a node.
-const SOCKET: SocketId = SocketId(0);
 /// More outputs than this in one drain are a loop that does not end.
 const ENDLESS: usize = 100_000;
 
@@ -78,10 +77,7 @@ impl NodeHost {
         let Some(node) = &mut self.node else { return };
         for _ in 0..ENDLESS {
             match node.poll() {
-                Output::Transmit(transmit) => {
-                    let from = SocketAddr::new(transmit.local.unwrap_or(cx.addr()), self.port);
-                    cx.send(from, transmit.to, transmit.bytes);
-                }
+                Output::Transmit(transmit) => sockets::transmit(cx, self.port, transmit),
                 Output::Request(request) => {
                     let answer = match request.kind {
                         RequestKind::Derive(code) => Answer::Derived(derive(&code)),
@@ -110,17 +106,18 @@ impl Host for NodeHost {
     fn start(&mut self, cx: &mut HostCx<'_>) {
         let entropy = cx.entropy(self.run);
         self.node = Some(Node::new(self.config.clone(), entropy, cx.now, cx.unix));
-        // As most shells do: one wildcard socket per address family. One family is enough so far.
-        let any: IpAddr =
-            if cx.addr().is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let bound = SocketAddr::new(any, self.port);
-        let sockets = vec![SocketInfo { id: SOCKET, bound, addrs: cx.addrs.to_vec() }];
+        self.on_addresses(cx);
+    }
+
+    fn on_addresses(&mut self, cx: &mut HostCx<'_>) {
+        let sockets = sockets::sockets(cx.addrs, self.port);
         self.input(cx, Input::Network(Network::Sockets(sockets)));
     }
 
     fn handle_datagram(&mut self, cx: &mut HostCx<'_>, to: SocketAddr, from: SocketAddr, bytes: &[u8]) {
-        if to.port() == self.port {
-            self.input(cx, Input::Datagram { socket: SOCKET, local: Some(to.ip()), from, bytes });
+        if to.port() == self.port && !to.ip().is_multicast() {
+            let socket = sockets::socket_for(to);
+            self.input(cx, Input::Datagram { socket, local: Some(to.ip()), from, bytes });
         }
     }
 

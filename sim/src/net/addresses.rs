@@ -1,6 +1,6 @@
 //! Addresses are given out in a fixed order, so that a host has the same one in every run.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Public address number `n`: neighbours in number are far apart in the address space (different /8), as strangers
 /// on the internet are, so that limits per network treat them as strangers. Distinct below 3.9 million.
@@ -20,6 +20,18 @@ pub(super) fn carrier(n: u32) -> IpAddr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(100, 64, 0, 10)) + n).into()
 }
 
+/// Address number `n` behind a CLAT (RFC 7335).
+pub(super) fn clat(n: u32) -> IpAddr {
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(192, 0, 0, 1)) + n).into()
+}
+
+/// Address number `n` of site number `site`, which is a /64 of its own. As with [`public`], neighbours in number are far apart.
+pub(super) fn site(site: u32, n: u32) -> IpAddr {
+    let provider = 0x2a00 + (site % 60) as u16;
+    let [high, low] = [(site / 60 >> 16) as u16, (site / 60) as u16];
+    Ipv6Addr::new(provider, 0x0db0, high, low, 0, 0, (n >> 16) as u16, 0x10 + n as u16).into()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -35,5 +47,9 @@ mod tests {
         assert_eq!(publics.iter().collect::<BTreeSet<_>>().len(), publics.len());
         assert_eq!(publics[..15_000].iter().map(|ip| Prefix::of(*ip)).collect::<BTreeSet<_>>().len(), 15_000);
         assert!((0..240).map(home).chain((0..60_000).map(carrier)).all(|ip| Scope::of(ip) == Scope::Private));
+        let sites: Vec<_> = (0..100_000).map(|n| site(n, 0)).collect();
+        assert!(sites.iter().all(|ip| Scope::of(*ip) == Scope::Global));
+        assert_eq!(sites.iter().map(|ip| Prefix::of(*ip)).collect::<BTreeSet<_>>().len(), sites.len());
+        assert_eq!(Prefix::of(site(7, 0)), Prefix::of(site(7, 1)));
     }
 }

@@ -23,6 +23,10 @@ pub enum BoxRules {
     },
     /// A firewall that lets no UDP pass.
     UdpBlocked,
+    /// A router: everything passes as it is.
+    Router,
+    /// One private IPv4 address becomes one IPv6 address, and all of IPv4 a prefix of IPv6, without state (RFC 7915).
+    Clat,
 }
 
 /// A [`BoxRules`] at work.
@@ -34,6 +38,10 @@ pub enum Middlebox {
     Firewall(Firewall),
     /// No UDP.
     UdpBlocked,
+    /// Everything passes.
+    Router,
+    /// A stateless translator: its address inside, once known, and outside.
+    Clat(Option<IpAddr>, Option<IpAddr>),
 }
 
 /// A stateful firewall at work.
@@ -67,6 +75,8 @@ impl fmt::Display for BoxRules {
             Self::Nat(rules) => write!(f, "{}m+{}f", short(rules.mapping), short(rules.filtering)),
             Self::Firewall { .. } => f.write_str("firewall"),
             Self::UdpBlocked => f.write_str("udp-blocked"),
+            Self::Router => f.write_str("router"),
+            Self::Clat => f.write_str("clat"),
         }
     }
 }
@@ -80,12 +90,36 @@ impl Middlebox {
                 Self::Firewall(Firewall { filtering, lifetime, permits: BTreeMap::new() })
             }
             BoxRules::UdpBlocked => Self::UdpBlocked,
+            BoxRules::Router => Self::Router,
+            BoxRules::Clat => Self::Clat(None, pool.first().copied()),
+        }
+    }
+
+    /// Forgets all that passed, as a reboot does.
+    pub fn reboot(&mut self) {
+        match self {
+            Self::Nat(nat) => nat.reboot(),
+            Self::Firewall(firewall) => firewall.permits.clear(),
+            Self::UdpBlocked | Self::Router | Self::Clat(..) => {}
+        }
+    }
+
+    /// Its external addresses; none if it translates nothing.
+    pub fn external_addresses(&self) -> Vec<IpAddr> {
+        match self {
+            Self::Nat(nat) => nat.pool().to_vec(),
+            Self::Clat(_, outside) => outside.iter().copied().collect(),
+            Self::Firewall(_) | Self::UdpBlocked | Self::Router => Vec::new(),
         }
     }
 
     /// Whether `ip` is an address of the box itself, so that a packet from inside to it is a hairpin.
     pub fn owns(&self, ip: IpAddr) -> bool {
-        matches!(self, Self::Nat(nat) if nat.owns(ip))
+        match self {
+            Self::Nat(nat) => nat.owns(ip),
+            Self::Clat(_, outside) => *outside == Some(ip),
+            Self::Firewall(_) | Self::UdpBlocked | Self::Router => false,
+        }
     }
 
     /// A packet going out: the source it leaves with.
@@ -108,6 +142,17 @@ impl Middlebox {
                 Ok(from)
             }
             Self::UdpBlocked => Err(DropReason::UdpBlocked),
+            Self::Router => Ok(from),
+            Self::Clat(inside, outside) => match (*inside, *outside) {
+                (None, Some(outside)) => {
+                    *inside = Some(from.ip());
+                    Ok(SocketAddr::new(outside, from.port()))
+                }
+                (Some(inside), Some(outside)) if inside == from.ip() => {
+                    Ok(SocketAddr::new(outside, from.port()))
+                }
+                _ => Err(DropReason::Exhausted),
+            },
         }
     }
 
@@ -125,6 +170,10 @@ impl Middlebox {
                 if open { Ok(to) } else { Err(DropReason::Filtered) }
             }
             Self::UdpBlocked => Err(DropReason::UdpBlocked),
+            Self::Router => Ok(to),
+            Self::Clat(inside, _) => {
+                inside.map(|ip| SocketAddr::new(ip, to.port())).ok_or(DropReason::NoMapping)
+            }
         }
     }
 
@@ -142,7 +191,9 @@ impl Middlebox {
     ) -> Result<(SocketAddr, SocketAddr), DropReason> {
         match self {
             Self::Nat(nat) => nat.hairpin(now, draws, from, to),
-            Self::Firewall(_) | Self::UdpBlocked => Err(DropReason::NoHairpin),
+            Self::Firewall(_) | Self::UdpBlocked | Self::Router | Self::Clat(..) => {
+                Err(DropReason::NoHairpin)
+            }
         }
     }
 }

@@ -153,6 +153,11 @@ impl Nat {
         &self.rules
     }
 
+    /// Its external addresses.
+    pub fn pool(&self) -> &[IpAddr] {
+        &self.pool
+    }
+
     /// Whether `ip` is one of its external addresses.
     pub fn owns(&self, ip: IpAddr) -> bool {
         self.pool.contains(&ip)

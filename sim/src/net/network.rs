@@ -1,11 +1,10 @@
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use folkmoot_core::base::Time;
 
 use super::{
-    BoxRules, Link, LinkId, LinkRules, Middlebox, Passage, Verdict, Why, addresses, can_connect_directly,
+    BoxRules, DropReason, Gate, Gateway, Glance, Link, LinkId, LinkRules, Passage, Stack, addresses,
 };
 use crate::engine::{Draws, HostId};
 
@@ -22,88 +21,39 @@ impl RealmId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BoxId(pub u32);
 
-/// Why a packet went no further.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum DropReason {
-    /// A link lost it.
-    Lost,
-    /// A link's queue was full.
-    QueueFull,
-    /// It was larger than a link's MTU.
-    TooBig,
-    /// No such address.
-    NoRoute,
-    /// A NAT has no mapping at that external endpoint.
-    NoMapping,
-    /// A filter does not admit that sender.
-    Filtered,
-    /// A NAT does not send packets back inside.
-    NoHairpin,
-    /// A NAT has no room or port for another mapping.
-    Exhausted,
-    /// A box lets no UDP pass.
-    UdpBlocked,
-    /// The two hosts are on different sides of a partition.
-    Partitioned,
-    /// The host is off or asleep.
-    HostDown,
-}
-
-impl DropReason {
-    /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
-        Self::Lost,
-        Self::QueueFull,
-        Self::TooBig,
-        Self::NoRoute,
-        Self::NoMapping,
-        Self::Filtered,
-        Self::NoHairpin,
-        Self::Exhausted,
-        Self::UdpBlocked,
-        Self::Partitioned,
-        Self::HostDown,
-    ];
-}
-
-impl fmt::Display for DropReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Lost => "lost",
-            Self::QueueFull => "queue full",
-            Self::TooBig => "too big",
-            Self::NoRoute => "no route",
-            Self::NoMapping => "no mapping",
-            Self::Filtered => "filtered",
-            Self::NoHairpin => "no hairpin",
-            Self::Exhausted => "nat exhausted",
-            Self::UdpBlocked => "udp blocked",
-            Self::Partitioned => "partitioned",
-            Self::HostDown => "host down",
-        })
-    }
-}
-
 /// The tree of address realms: the internet at the root, and inside each NAT or firewall another one.
 ///
 /// It routes by exact address: what is not in the realm goes outwards, and what no realm knows is dropped.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Network {
     realms: Vec<Realm>,
     boxes: Vec<Seat>,
     links: Vec<Link>,
     places: BTreeMap<HostId, Place>,
+    /// Public IPv4 addresses and IPv6 sites given out so far.
     public: u32,
+    sites: u32,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
 struct Realm {
     routes: BTreeMap<IpAddr, Leaf>,
     /// The box on the way outwards; none is the internet.
     uplink: Option<BoxId>,
-    /// Addresses given out so far.
-    given: u32,
+    /// IPv4 addresses given out so far; `None` is that there is no IPv4.
+    v4: Option<u32>,
+    v6: SixSpace,
+}
+
+/// The IPv6 addresses of a realm.
+#[derive(Clone, Copy, Debug)]
+enum SixSpace {
+    /// There are none.
+    None,
+    /// Every host is a site of its own, as on the internet.
+    Sites,
+    /// All are of one site; so many were given out.
+    Site(u32, u32),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,19 +62,19 @@ enum Leaf {
     Box(BoxId),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Seat {
-    rules: BoxRules,
     outer: RealmId,
     inner: RealmId,
     link: LinkId,
-    machine: Middlebox,
+    gate: Gate,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Place {
     realm: RealmId,
     link: LinkId,
+    addresses: Vec<IpAddr>,
 }
 
 /// Where a packet goes next, and through which link.
@@ -144,41 +94,72 @@ const HEADERS_V4: usize = 28;
 const HEADERS_V6: usize = 48;
 
 impl Network {
-    /// Just the internet.
+    /// Just the internet, with both families.
     pub(crate) fn new() -> Self {
+        let internet = Realm { routes: BTreeMap::new(), uplink: None, v4: Some(0), v6: SixSpace::Sites };
         let (boxes, links, places) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { realms: vec![Realm::default()], boxes, links, places, public: 0 }
+        Self { realms: vec![internet], boxes, links, places, public: 0, sites: 0 }
     }
 
-    /// Attaches a box to `outer` through a link, with one external address if it is a NAT, and gives the realm inside.
-    pub(crate) fn add_box(&mut self, outer: RealmId, rules: BoxRules, link: LinkRules) -> (BoxId, RealmId) {
+    /// Attaches a box to `outer` through a link, with the external addresses it needs, and gives the realm inside.
+    ///
+    /// A box asks for what its outside may not have: a NAT without an IPv4 address outside is out of ports for everyone, and
+    /// IPv6 goes no further inwards than it came.
+    pub(crate) fn add_box(&mut self, outer: RealmId, rules: Gateway, link: LinkRules) -> (BoxId, RealmId) {
         let (id, inner) = (BoxId(self.boxes.len() as u32), RealmId(self.realms.len() as u32));
-        let pool = match rules {
-            BoxRules::Nat(_) => vec![self.give_address(outer, Leaf::Box(id))],
-            BoxRules::Firewall { .. } | BoxRules::UdpBlocked => Vec::new(),
-        };
+        let pool = self.give_pool(outer, id, &rules);
         let link = self.add_link(link);
-        self.boxes.push(Seat { rules, outer, inner, link, machine: Middlebox::new(id.0, rules, pool) });
-        self.realms.push(Realm { uplink: Some(id), ..Realm::default() });
+        let has_v6 = rules.v6.is_some() && !matches!(self.realms[outer.0 as usize].v6, SixSpace::None);
+        let v6 = if has_v6 { SixSpace::Site(self.next_site(), 0) } else { SixSpace::None };
+        let v4 = rules.has_v4().then_some(0);
+        self.boxes.push(Seat { outer, inner, link, gate: Gate::new(id.0, rules, pool) });
+        self.realms.push(Realm { routes: BTreeMap::new(), uplink: Some(id), v4, v6 });
         (id, inner)
     }
 
-    /// Attaches a host with `addresses` addresses.
+    /// Attaches a host with the addresses of `stack` that the realm has; of IPv4 with `addresses` of them.
     pub(crate) fn add_host(
         &mut self,
         id: HostId,
         realm: RealmId,
         link: LinkRules,
-        addresses: usize,
+        (stack, addresses): (Stack, usize),
     ) -> Vec<IpAddr> {
         let link = self.add_link(link);
-        self.places.insert(id, Place { realm, link });
-        (0..addresses).map(|_| self.give_address(realm, Leaf::Host(id))).collect()
+        self.places.insert(id, Place { realm, link, addresses: Vec::new() });
+        self.attach(id, realm, (stack, addresses))
+    }
+
+    /// Moves a host to a realm, where it gets new addresses.
+    pub(crate) fn move_host(&mut self, id: HostId, realm: RealmId, stack: Stack) -> Vec<IpAddr> {
+        self.detach(id);
+        self.attach(id, realm, (stack, 1))
+    }
+
+    /// Takes a host's addresses away: its cable is pulled.
+    pub(crate) fn detach(&mut self, id: HostId) {
+        let Some(place) = self.places.get_mut(&id) else { return };
+        let (realm, gone) = (place.realm, std::mem::take(&mut place.addresses));
+        for ip in gone {
+            self.forget_address(realm, ip);
+        }
+    }
+
+    /// Gives a box new external addresses, and lets it forget all that passed: a reconnect to the provider, or a reboot of a
+    /// home router. Hosts inside keep theirs, and are not told. IPv6 stays as it is.
+    pub fn renumber(&mut self, id: BoxId) {
+        let Some(seat) = self.boxes.get(id.0 as usize) else { return };
+        let (outer, rules) = (seat.outer, *seat.gate.rules());
+        for ip in self.boxes[id.0 as usize].gate.external_addresses() {
+            self.forget_address(outer, ip);
+        }
+        let pool = self.give_pool(outer, id, &rules);
+        self.boxes[id.0 as usize].gate = Gate::new(id.0, rules, pool);
     }
 
     /// A box at work, to look at or to meddle with.
-    pub fn middlebox(&mut self, id: BoxId) -> Option<&mut Middlebox> {
-        self.boxes.get_mut(id.0 as usize).map(|seat| &mut seat.machine)
+    pub fn gate(&mut self, id: BoxId) -> Option<&mut Gate> {
+        self.boxes.get_mut(id.0 as usize).map(|seat| &mut seat.gate)
     }
 
     /// Changes the rules of a host's link.
@@ -193,31 +174,31 @@ impl Network {
         self.places.get(&host).map(|place| self.links[place.link.0 as usize].rules())
     }
 
-    /// Whether two hosts can connect directly, by [`can_connect_directly`] and by what they share.
-    pub fn can_connect(&self, a: HostId, b: HostId) -> Verdict {
-        let (Some(a), Some(b)) = (self.places.get(&a), self.places.get(&b)) else {
-            return Verdict::no(Why::UdpBlocked);
-        };
-        let (way_a, way_b) = (self.way_out(a.realm), self.way_out(b.realm));
-        let shared = way_a.iter().rev().zip(way_b.iter().rev()).take_while(|(a, b)| a == b).count();
-        let (own_a, own_b) = (way_a.len() - shared, way_b.len() - shared);
-        if shared == 0 {
-            return can_connect_directly(&self.rules(&way_a), &self.rules(&way_b));
+    /// Changes the rules of a box's link.
+    pub fn set_box_link(&mut self, id: BoxId, rules: LinkRules) {
+        if let Some(seat) = self.boxes.get(id.0 as usize) {
+            self.links[seat.link.0 as usize].set_rules(rules);
         }
-        if own_a == 0 && own_b == 0 {
-            return Verdict::yes(Why::SameNetwork);
-        }
-        // They know each other's outermost endpoints, so each packet must turn round at the innermost shared NAT.
-        let common = self.rules(&way_a[own_a..]);
-        let turns = |rules: &BoxRules| match rules {
-            BoxRules::Nat(nat) => nat.hairpin != super::Hairpin::None,
-            BoxRules::Firewall { .. } | BoxRules::UdpBlocked => false,
-        };
-        if common.last().is_some_and(turns) {
-            can_connect_directly(&self.rules(&way_a), &self.rules(&way_b))
-        } else {
-            Verdict::no(Why::NoHairpin)
-        }
+    }
+
+    /// The addresses of a host, and its way outwards, for the oracle; `None` if there is no such host.
+    pub(super) fn stand(&self, host: HostId) -> Option<Stand<'_>> {
+        let place = self.places.get(&host)?;
+        let way = self.way_out(place.realm);
+        let links = way.iter().map(|id| self.boxes[id.0 as usize].link);
+        let links = std::iter::once(place.link).chain(links).map(|link| self.links[link.0 as usize].rules());
+        Some(Stand {
+            addresses: &place.addresses,
+            rules: way.iter().map(|id| *self.boxes[id.0 as usize].gate.rules()).collect(),
+            links: links.collect(),
+            way,
+        })
+    }
+
+    /// All hosts in a realm but one, for its multicast.
+    pub(crate) fn neighbours(&self, realm: RealmId, but: HostId) -> Vec<HostId> {
+        let there = self.places.iter().filter(|(id, place)| place.realm == realm && **id != but);
+        there.filter(|(_, place)| !place.addresses.is_empty()).map(|(id, _)| *id).collect()
     }
 
     /// Where a packet in `realm` goes. Boxes on the way outwards have rewritten `from` and `to`.
@@ -226,25 +207,21 @@ impl Network {
         now: Time,
         draws: &Draws,
         realm: RealmId,
+        glance: Glance,
         (from, to): (&mut SocketAddr, &mut SocketAddr),
     ) -> Result<Next, DropReason> {
         let here = &self.realms[realm.0 as usize];
-        match here.routes.get(&to.ip()) {
-            Some(Leaf::Host(host)) => return Ok(Next::Host(*host)),
-            Some(Leaf::Box(id)) => return Ok(Next::Box(*id)),
-            None => {}
+        if let Some(leaf) = here.routes.get(&to.ip()) {
+            return Ok(leaf.next());
         }
         let seat = &mut self.boxes[here.uplink.ok_or(DropReason::NoRoute)?.0 as usize];
-        if seat.machine.owns(to.ip()) {
-            (*from, *to) = seat.machine.hairpin(now, draws, *from, *to)?;
+        if seat.gate.owns(to.ip()) {
+            seat.gate.hairpin(now, draws, glance, (from, to))?;
             // Back inside, where the address is known or the mapping is stale.
-            return match self.realms[realm.0 as usize].routes.get(&to.ip()) {
-                Some(Leaf::Host(host)) => Ok(Next::Host(*host)),
-                Some(Leaf::Box(id)) => Ok(Next::Box(*id)),
-                None => Err(DropReason::NoRoute),
-            };
+            let back = self.realms[realm.0 as usize].routes.get(&to.ip());
+            return back.map(|leaf| leaf.next()).ok_or(DropReason::NoRoute);
         }
-        *from = seat.machine.outbound(now, draws, *from, *to)?;
+        seat.gate.outbound(now, draws, glance, (from, to))?;
         Ok(Next::Realm(seat.outer))
     }
 
@@ -253,11 +230,11 @@ impl Network {
         &mut self,
         now: Time,
         id: BoxId,
-        from: SocketAddr,
-        to: &mut SocketAddr,
+        glance: Glance,
+        addresses: (&mut SocketAddr, &mut SocketAddr),
     ) -> Result<RealmId, DropReason> {
         let seat = &mut self.boxes[id.0 as usize];
-        *to = seat.machine.inbound(now, from, *to)?;
+        seat.gate.inbound(now, glance, addresses)?;
         Ok(seat.inner)
     }
 
@@ -303,30 +280,97 @@ impl Network {
         id
     }
 
-    /// A new address in `realm` that leads to `leaf`. Inside a firewall it is one of the realm outside, and known there.
-    fn give_address(&mut self, realm: RealmId, leaf: Leaf) -> IpAddr {
-        let translated = self.realms[realm.0 as usize].uplink.map(|id| {
+    fn attach(&mut self, id: HostId, realm: RealmId, (stack, count): (Stack, usize)) -> Vec<IpAddr> {
+        let mut addresses = Vec::new();
+        if stack.has_v4() {
+            addresses.extend((0..count).filter_map(|_| self.give_v4(realm, Leaf::Host(id))));
+        }
+        if stack.has_v6() {
+            addresses.extend(self.give_v6(realm, Leaf::Host(id)));
+        }
+        if let Some(place) = self.places.get_mut(&id) {
+            (place.realm, place.addresses) = (realm, addresses.clone());
+        }
+        addresses
+    }
+
+    /// The external addresses of a box, new in the realm outside.
+    fn give_pool(&mut self, outer: RealmId, id: BoxId, rules: &Gateway) -> Vec<IpAddr> {
+        match rules.v4 {
+            BoxRules::Nat(_) => (0..rules.pool).filter_map(|_| self.give_v4(outer, Leaf::Box(id))).collect(),
+            BoxRules::Clat => self.give_v6(outer, Leaf::Box(id)).into_iter().collect(),
+            BoxRules::Firewall { .. } | BoxRules::UdpBlocked | BoxRules::Router => Vec::new(),
+        }
+    }
+
+    /// A new IPv4 address in `realm` that leads to `leaf`. Where nothing is translated it is one of the realm outside, and known
+    /// there.
+    fn give_v4(&mut self, realm: RealmId, leaf: Leaf) -> Option<IpAddr> {
+        let here = &mut self.realms[realm.0 as usize];
+        let given = here.v4.as_mut()?;
+        let uplink = here.uplink.map(|id| {
             let seat = &self.boxes[id.0 as usize];
-            (id, seat.outer, matches!(seat.rules, BoxRules::Nat(_)))
+            (id, seat.outer, seat.gate.rules().v4)
         });
-        let ip = match translated {
+        let ip = match uplink {
             None => {
                 self.public += 1;
                 addresses::public(self.public - 1)
             }
-            Some((id, outer, false)) => self.give_address(outer, Leaf::Box(id)),
-            Some((..)) => {
-                let here = &mut self.realms[realm.0 as usize];
-                here.given += 1;
+            Some((_, _, BoxRules::Nat(_))) => {
+                *given += 1;
                 match leaf {
-                    Leaf::Host(_) => addresses::home(here.given - 1),
+                    Leaf::Host(_) => addresses::home(*given - 1),
                     // Between a carrier's NAT and a subscriber's.
-                    Leaf::Box(_) => addresses::carrier(here.given - 1),
+                    Leaf::Box(_) => addresses::carrier(*given - 1),
                 }
+            }
+            Some((_, _, BoxRules::Clat)) => {
+                *given += 1;
+                addresses::clat(*given - 1)
+            }
+            Some((id, outer, BoxRules::Firewall { .. } | BoxRules::UdpBlocked | BoxRules::Router)) => {
+                self.give_v4(outer, Leaf::Box(id))?
             }
         };
         self.realms[realm.0 as usize].routes.insert(ip, leaf);
-        ip
+        Some(ip)
+    }
+
+    /// A new IPv6 address in `realm` that leads to `leaf`, and is known all the way from the internet.
+    fn give_v6(&mut self, realm: RealmId, leaf: Leaf) -> Option<IpAddr> {
+        let ip = match &mut self.realms[realm.0 as usize].v6 {
+            SixSpace::None => return None,
+            SixSpace::Sites => addresses::site(self.next_site(), 0),
+            SixSpace::Site(site, given) => {
+                *given += 1;
+                addresses::site(*site, *given - 1)
+            }
+        };
+        self.realms[realm.0 as usize].routes.insert(ip, leaf);
+        for id in self.way_out(realm) {
+            let outer = self.boxes[id.0 as usize].outer;
+            self.realms[outer.0 as usize].routes.insert(ip, Leaf::Box(id));
+        }
+        Some(ip)
+    }
+
+    /// Nobody has that address of `realm` any more, and nobody ever will: addresses are not given out twice.
+    fn forget_address(&mut self, realm: RealmId, ip: IpAddr) {
+        self.realms[realm.0 as usize].routes.remove(&ip);
+        for id in self.way_out(realm) {
+            let outer = self.boxes[id.0 as usize].outer;
+            // Only where it was the same host: private addresses are many hosts'.
+            let routes = &mut self.realms[outer.0 as usize].routes;
+            if matches!(routes.get(&ip), Some(Leaf::Box(to)) if *to == id) {
+                routes.remove(&ip);
+            }
+        }
+    }
+
+    fn next_site(&mut self) -> u32 {
+        self.sites += 1;
+        self.sites - 1
     }
 
     /// The boxes between a realm and the internet, innermost first.
@@ -338,9 +382,25 @@ impl Network {
         }
         way
     }
+}
 
-    fn rules(&self, way: &[BoxId]) -> Vec<BoxRules> {
-        way.iter().map(|id| self.boxes[id.0 as usize].rules).collect()
+/// Where a host stands: what the oracle looks at.
+#[derive(Debug)]
+pub(super) struct Stand<'a> {
+    pub(super) addresses: &'a [IpAddr],
+    /// The boxes on the way outwards, innermost first, and how they behave.
+    pub(super) way: Vec<BoxId>,
+    pub(super) rules: Vec<Gateway>,
+    /// The links on the way outwards, the host's own first.
+    pub(super) links: Vec<LinkRules>,
+}
+
+impl Leaf {
+    fn next(self) -> Next {
+        match self {
+            Self::Host(host) => Next::Host(host),
+            Self::Box(id) => Next::Box(id),
+        }
     }
 }
 

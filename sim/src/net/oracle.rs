@@ -1,6 +1,8 @@
 use std::fmt;
 
-use super::{Behavior, BoxRules};
+use super::network::Stand;
+use super::{Behavior, BoxRules, Gateway, Hairpin, Network, Pooling};
+use crate::engine::{HostId, Kind};
 
 /// Whether two hosts can connect directly, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +32,23 @@ pub enum Why {
     BothUnstable,
     /// Both are behind one NAT, in different networks, and it does not send packets back inside.
     NoHairpin,
+    /// Both are behind one NAT, and one of them is right behind it, where the other can reach it.
+    Neighbours,
+    /// They have no address family in common.
+    NoCommonFamily,
+    /// One changes its address, not only its port, and the other admits only addresses it has sent to.
+    UnknownAddress,
+    /// A box lets only some ports pass, or no packets of a kind that is needed.
+    Policy,
+    /// One of them cannot reach the DHT, so nobody learns where it is.
+    NoRendezvous,
+    /// A link between them swallows packets of the size that is needed.
+    BlackHole,
 }
+
+/// The largest IP packet that a node sends while it connects: a full DTLS record over IPv6. What the path swallows of it, it
+/// swallows for good.
+pub const NEEDED_MTU: u16 = 1_248;
 
 /// Who can reach whom with ordinary ICE: both send checks at once to what a STUN server saw of the other, answer the
 /// checks they hear, and accept an answer only from the address they asked.
@@ -50,7 +68,9 @@ pub fn can_connect_directly(a: &[BoxRules], b: &[BoxRules]) -> Verdict {
         (Any, _) | (_, Any) => {
             let stable = if a.mapping == Any { a } else { b };
             match stable.filtering {
-                Any | Address => Verdict::yes(Why::StableAndLenient),
+                Any => Verdict::yes(Why::StableAndLenient),
+                Address if a.wanders || b.wanders => Verdict::no(Why::UnknownAddress),
+                Address => Verdict::yes(Why::StableAndLenient),
                 Endpoint => Verdict::no(Why::UnknownPort),
             }
         }
@@ -60,12 +80,124 @@ pub fn can_connect_directly(a: &[BoxRules], b: &[BoxRules]) -> Verdict {
             let opens = |x: Side, y: Side| x.filtering == Any && y.filtering != Endpoint;
             if !opens(a, b) && !opens(b, a) {
                 Verdict::no(Why::UnknownPort)
+            } else if a.wanders || b.wanders {
+                Verdict::no(Why::UnknownAddress)
             } else if a.mapping == Address || b.mapping == Address {
                 Verdict::yes(Why::OneHearsAnyone)
             } else {
                 Verdict::no(Why::BothUnstable)
             }
         }
+    }
+}
+
+impl Network {
+    /// Whether two hosts can connect directly by ordinary ICE, with the addresses and boxes they have at this moment: by
+    /// [`can_connect_directly`] for each address family, and by what they share.
+    pub fn can_connect(&self, a: HostId, b: HostId) -> Verdict {
+        let (Some(a), Some(b)) = (self.stand(a), self.stand(b)) else {
+            return Verdict::no(Why::NoCommonFamily);
+        };
+        if let Some(why) = a.is_cut_off().or(b.is_cut_off()) {
+            return Verdict::no(why);
+        }
+        let verdicts = [true, false].map(|v4| self.can_connect_by(v4, &a, &b));
+        let best = verdicts.iter().find(|verdict| verdict.direct);
+        let tried = verdicts.iter().find(|verdict| verdict.why != Why::NoCommonFamily);
+        best.or(tried).copied().unwrap_or(verdicts[0])
+    }
+
+    /// As [`Network::can_connect`], over IPv4 or IPv6 alone.
+    fn can_connect_by(&self, v4: bool, a: &Stand<'_>, b: &Stand<'_>) -> Verdict {
+        if !a.has(v4) || !b.has(v4) {
+            return Verdict::no(Why::NoCommonFamily);
+        }
+        let shared = a.way.iter().rev().zip(b.way.iter().rev()).take_while(|(a, b)| a == b).count();
+        let (own_a, own_b) = (a.way.len() - shared, b.way.len() - shared);
+        // What they share stands in the way only if addresses are translated there: else packets turn below it.
+        let turn = a.rules[own_a..].iter().rposition(|rules| v4 && matches!(rules.v4, BoxRules::Nat(_)));
+        let passed = turn.map_or(0, |turn| turn + 1);
+        let verdict = if own_a == 0 && own_b == 0 {
+            return Verdict::yes(Why::SameNetwork);
+        } else if passed == 0 {
+            can_connect_directly(&a.by(v4, own_a), &b.by(v4, own_b))
+        } else {
+            behind_one_nat(&a.by(v4, own_a + passed), &b.by(v4, own_b + passed), passed)
+        };
+        let near = verdict.why == Why::Neighbours;
+        let [a_passes, b_passes] = [own_a, own_b].map(|own| if near { own } else { own + passed });
+        let hindered = a.hinders(a_passes).or(b.hinders(b_passes)).filter(|_| verdict.direct);
+        hindered.map_or(verdict, Verdict::no)
+    }
+}
+
+/// Two hosts whose last `shared` boxes are the same, the last of them a NAT. They know each other's endpoints outside it, so
+/// packets turn round there; and who is right behind it is reached at its own address.
+fn behind_one_nat(a: &[BoxRules], b: &[BoxRules], shared: usize) -> Verdict {
+    let (own_a, own_b) = (&a[..a.len() - shared], &b[..b.len() - shared]);
+    let is_open = |boxes: &[BoxRules]| boxes.iter().all(|rules| *rules == BoxRules::Router);
+    if is_open(own_a) && Side::of(own_b).is_some() || is_open(own_b) && Side::of(own_a).is_some() {
+        return Verdict::yes(Why::Neighbours);
+    }
+    let Some(BoxRules::Nat(nat)) = a.last() else { return Verdict::no(Why::NoHairpin) };
+    match nat.hairpin {
+        Hairpin::None => Verdict::no(Why::NoHairpin),
+        Hairpin::External => can_connect_directly(a, b),
+        // What is heard comes from an endpoint that nobody has sent to, and the answer goes there, not back through the NAT.
+        Hairpin::Internal => {
+            let all = can_connect_directly(a, b);
+            let hears_anyone =
+                |own| Side::of(own).is_some_and(|side| side.filtering == Behavior::EndpointIndependent);
+            let is_stable =
+                |own| Side::of(own).is_some_and(|side| side.mapping == Behavior::EndpointIndependent);
+            if all.direct && !(hears_anyone(own_a) && hears_anyone(own_b)) {
+                Verdict::no(Why::NoHairpin)
+            } else if all.direct && !is_stable(own_a) && !is_stable(own_b) {
+                Verdict::no(Why::BothUnstable)
+            } else {
+                all
+            }
+        }
+    }
+}
+
+impl Stand<'_> {
+    fn has(&self, v4: bool) -> bool {
+        self.addresses.iter().any(|ip| ip.is_ipv4() == v4)
+    }
+
+    /// The rules of its first `count` boxes for a family.
+    fn by(&self, v4: bool, count: usize) -> Vec<BoxRules> {
+        let closed = BoxRules::UdpBlocked;
+        self.rules[..count].iter().map(|rules| rules.rules(v4).unwrap_or(closed)).collect()
+    }
+
+    /// Why the DHT is out of reach, if it is.
+    fn is_cut_off(&self) -> Option<Why> {
+        let forbids =
+            |gateway: &Gateway| gateway.policy.ports.is_some() || gateway.policy.inspects == Some(Kind::Krpc);
+        if self.addresses.is_empty() {
+            return Some(Why::NoCommonFamily);
+        }
+        if self.rules.iter().any(forbids) {
+            return Some(Why::NoRendezvous);
+        }
+        let blocked = |v4| self.by(v4, self.rules.len()).contains(&BoxRules::UdpBlocked);
+        let open = [true, false].into_iter().any(|v4| self.has(v4) && !blocked(v4));
+        (!open).then_some(Why::UdpBlocked)
+    }
+
+    /// What of its first `count` boxes, and of the links up to there, keeps a good path from carrying a meeting.
+    fn hinders(&self, count: usize) -> Option<Why> {
+        let gateways = &self.rules[..count];
+        let inspected = |gateway: &Gateway| matches!(gateway.policy.inspects, Some(Kind::Stun | Kind::Dtls));
+        if gateways.iter().any(inspected) {
+            return Some(Why::Policy);
+        }
+        let whole = gateways.iter().all(|gateway| gateway.policy.fragments);
+        let laws = self.links[..=count].iter().flat_map(|link| [link.up, link.down]);
+        let mut narrow = laws.filter(|law| law.mtu.is_some_and(|mtu| mtu < NEEDED_MTU));
+        narrow.any(|law| !law.icmp || !whole).then_some(Why::BlackHole)
     }
 }
 
@@ -86,21 +218,30 @@ impl Verdict {
 struct Side {
     mapping: Behavior,
     filtering: Behavior,
+    /// Whether it appears from several addresses.
+    wanders: bool,
 }
 
 impl Side {
     /// `None` if no UDP gets out.
     fn of(boxes: &[BoxRules]) -> Option<Self> {
-        let open = Self { mapping: Behavior::EndpointIndependent, filtering: Behavior::EndpointIndependent };
+        let open = Self {
+            mapping: Behavior::EndpointIndependent,
+            filtering: Behavior::EndpointIndependent,
+            wanders: false,
+        };
         boxes.iter().try_fold(open, |side, rules| match rules {
             BoxRules::Nat(nat) => Some(Self {
                 mapping: side.mapping.max(nat.mapping),
                 filtering: side.filtering.max(nat.filtering),
+                wanders: side.wanders
+                    || nat.pooling == Pooling::Arbitrary && nat.mapping != Behavior::EndpointIndependent,
             }),
             BoxRules::Firewall { filtering, .. } => {
                 Some(Self { filtering: side.filtering.max(*filtering), ..side })
             }
             BoxRules::UdpBlocked => None,
+            BoxRules::Router | BoxRules::Clat => Some(side),
         })
     }
 }
@@ -122,6 +263,14 @@ impl fmt::Display for Why {
             Self::UnknownPort => "one changes its port, and the other admits only ports it has sent to",
             Self::BothUnstable => "both change their port whenever they answer",
             Self::NoHairpin => "their common NAT sends nothing back inside",
+            Self::Neighbours => "one is right behind the NAT that both are behind",
+            Self::NoCommonFamily => "they have no address family in common",
+            Self::UnknownAddress => {
+                "one changes its address, and the other admits only addresses it has sent to"
+            }
+            Self::Policy => "a box drops packets of a kind they need",
+            Self::NoRendezvous => "one of them cannot reach the DHT",
+            Self::BlackHole => "a link between them swallows large packets without a word",
         })
     }
 }

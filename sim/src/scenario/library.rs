@@ -7,14 +7,14 @@ use thiserror::Error;
 use super::script::{Act, Goal, Home, Infrastructure, Scenario, Step, Stun, Who, after, now};
 use super::storm::storm;
 use crate::engine::{Chance, Draws, Subject};
-use crate::net::{Behavior, BoxRules, Law, LinkRules, Loss, NatRules, PortRule};
+use crate::net::{Behavior, BoxRules, Gateway, Law, LinkRules, Loss, NatRules, PortRule, Stack};
 
 const EI: Behavior = Behavior::EndpointIndependent;
 const AD: Behavior = Behavior::AddressDependent;
 const APD: Behavior = Behavior::AddressAndPortDependent;
 
 /// The names of all scenarios, the default first, with what each is about.
-pub const NAMES: [(&str, &str); 15] = [
+pub const NAMES: [(&str, &str); 17] = [
     ("open-four", "four members on open hosts meet and talk"),
     ("nat-four", "four members behind different NATs, of which every pair can connect"),
     ("symmetric", "a symmetric NAT among lenient ones"),
@@ -29,6 +29,8 @@ pub const NAMES: [(&str, &str); 15] = [
     ("first-data", "how soon a pair on a clean 100 ms path talks"),
     ("stun-dead", "no STUN server answers"),
     ("storm", "up to six members behind anything, with faults of all kinds: all of it is drawn"),
+    ("both-families", "homes and mobiles with IPv4, IPv6 or both, one with 464XLAT"),
+    ("narrow", "a link that passes no more than 576 bytes, and says so"),
     ("asleep", "one of three sleeps for two minutes, another is cut off; both come back"),
 ];
 
@@ -70,6 +72,8 @@ pub fn find(name: &str, seed: u64) -> Result<Scenario, UnknownScenario> {
         "first-data" => first_data(),
         "stun-dead" => stun_dead(),
         "storm" => storm(&draws),
+        "both-families" => both_families(),
+        "narrow" => narrow(),
         "asleep" => asleep(),
         _ => return Err(UnknownScenario(name.into())),
     };
@@ -81,7 +85,7 @@ pub fn find(name: &str, seed: u64) -> Result<Scenario, UnknownScenario> {
 fn world(homes: Vec<Home>, steps: Vec<Step>) -> Scenario {
     let link = LinkRules::both(Law { jitter: Duration::from_millis(5), ..Law::delay(20) });
     let stun = vec![Stun::Honest; 2];
-    let infrastructure = Infrastructure { dht_nodes: 16, stun, forged_victims: 0, link };
+    let infrastructure = Infrastructure { dht_nodes: 16, stun, forged_victims: 0, link, stack: Stack::V4 };
     Scenario { name: String::new(), homes, infrastructure, steps, goals: Vec::new() }
 }
 
@@ -123,6 +127,30 @@ fn nat_four() -> Scenario {
     world(homes, meet_and_talk(Duration::from_secs(10)))
 }
 
+fn both_families() -> Scenario {
+    let strict = BoxRules::nat(APD, APD);
+    let router = |v4| Gateway::new(v4).with_v6(BoxRules::FIREWALL);
+    // Of two behind symmetric NATs only those with IPv6 can connect; who has only one family reaches who has that.
+    let homes = vec![
+        Home::behind([router(strict)], home()).with_stack(Stack::Dual),
+        Home::behind([router(strict)], home()).with_stack(Stack::Dual),
+        Home::behind([strict], home()),
+        Home::behind([router(BoxRules::nat(EI, APD))], home()).with_stack(Stack::V6),
+        Home::behind([Gateway::CLAT, Gateway::nat64(strict, BoxRules::FIREWALL)], home())
+            .with_stack(Stack::Dual),
+        Home::open(home()),
+    ];
+    let mut scenario = world(homes, meet_and_talk(Duration::from_secs(10)));
+    scenario.infrastructure.stack = Stack::Dual;
+    scenario
+}
+
+fn narrow() -> Scenario {
+    let law = Law { mtu: Some(576), icmp: true, ..home() };
+    let homes = vec![Home::behind([BoxRules::nat(EI, APD)], law), Home::open(home()), Home::open(home())];
+    world(homes, meet_and_talk(Duration::from_secs(15)))
+}
+
 fn symmetric() -> Scenario {
     let homes = vec![
         Home::behind([BoxRules::nat(APD, APD)], home()),
@@ -142,7 +170,7 @@ fn loss_five_percent() -> Scenario {
         held: Duration::from_millis(20),
         ..home()
     };
-    let lossy = Home { boxes: Vec::new(), link: LinkRules { up: home(), down } };
+    let lossy = Home { link: LinkRules { up: home(), down }, ..Home::open(home()) };
     world(vec![lossy; 4], {
         let mut steps = meet_and_talk(Duration::from_secs(15));
         steps.insert(5, now(Act::Settle(Duration::from_secs(15))));

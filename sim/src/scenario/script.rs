@@ -1,7 +1,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::net::{BoxRules, Law, LinkRules};
+use crate::net::{Gateway, Law, LinkRules, Stack};
 
 /// What stands in the world, what happens, and what must come of it. Prints as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,9 +22,11 @@ pub struct Scenario {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {
     /// The boxes between it and the internet, innermost first.
-    pub boxes: Vec<BoxRules>,
+    pub boxes: Vec<Gateway>,
     /// Its link.
     pub link: LinkRules,
+    /// The address families it wants; it gets those that the boxes leave it.
+    pub stack: Stack,
 }
 
 /// What stands around the members.
@@ -38,6 +40,8 @@ pub struct Infrastructure {
     pub forged_victims: u32,
     /// The link of each of these hosts.
     pub link: LinkRules,
+    /// Their address families.
+    pub stack: Stack,
 }
 
 /// A STUN server.
@@ -124,12 +128,17 @@ pub enum Goal {
 impl Home {
     /// On the internet itself.
     pub fn open(law: Law) -> Self {
-        Self { boxes: Vec::new(), link: LinkRules::both(law) }
+        Self { boxes: Vec::new(), link: LinkRules::both(law), stack: Stack::V4 }
     }
 
     /// Behind boxes, innermost first.
-    pub fn behind(boxes: impl Into<Vec<BoxRules>>, law: Law) -> Self {
-        Self { boxes: boxes.into(), link: LinkRules::both(law) }
+    pub fn behind<B: Into<Gateway>>(boxes: impl IntoIterator<Item = B>, law: Law) -> Self {
+        Self { boxes: boxes.into_iter().map(Into::into).collect(), ..Self::open(law) }
+    }
+
+    /// The same, with these address families.
+    pub fn with_stack(self, stack: Stack) -> Self {
+        Self { stack, ..self }
     }
 }
 
@@ -185,6 +194,9 @@ impl fmt::Display for Home {
         for (n, rules) in self.boxes.iter().enumerate() {
             write!(f, "{}{rules}", if n == 0 { "" } else { "/" })?;
         }
+        if self.stack != Stack::V4 {
+            write!(f, " {}", self.stack)?;
+        }
         link(f, &self.link)
     }
 }
@@ -198,6 +210,9 @@ impl fmt::Display for Infrastructure {
         }
         if self.forged_victims > 0 {
             write!(f, " forged-victims={}", self.forged_victims)?;
+        }
+        if self.stack != Stack::V4 {
+            write!(f, " {}", self.stack)?;
         }
         link(f, &self.link)
     }

@@ -41,7 +41,7 @@ const WARM_UP: Duration = Duration::from_secs(10);
 /// The port of every node.
 const NODE_PORT: u16 = 4_433;
 /// How many DHT nodes everyone is told of.
-const BOOTSTRAPS: usize = 2;
+const BOOTSTRAPS: u32 = 2;
 
 impl Stage {
     pub(super) fn build(scenario: &Scenario, seed: u64, trace: Trace, tier: Tier) -> Self {
@@ -84,22 +84,27 @@ impl Stage {
             entries.push(self.build_forger(scenario));
         }
         for n in 0..infrastructure.dht_nodes {
-            let host = self.world.add_host(format!("dht{n}"), RealmId::INTERNET, infrastructure.link);
+            let host = self.add_server(format!("dht{n}"), scenario);
             self.world.start(host, DhtHost::new(entries.clone()));
-            if entries.len() < BOOTSTRAPS {
-                entries.push((self.world.addrs(host)[0], DHT_PORT).into());
+            if n + u32::from(infrastructure.forged_victims > 0) < BOOTSTRAPS {
+                entries.extend(self.world.addrs(host).iter().map(|ip| SocketAddr::new(*ip, DHT_PORT)));
             }
         }
         self.bootstrap = entries.into_iter().map(Server::Addr).collect();
         for (n, stun) in (0..).zip(&infrastructure.stun) {
             let name = format!("stun{n}.example");
-            let host = self.world.add_host(name.clone(), RealmId::INTERNET, infrastructure.link);
+            let host = self.add_server(name.clone(), scenario);
             if *stun == Stun::Honest {
                 self.world.start(host, StunServer);
             }
             self.names.insert(name.clone(), self.world.addrs(host).to_vec());
             self.stun.push(Server::Name(name, STUN_PORT));
         }
+    }
+
+    fn add_server(&mut self, name: String, scenario: &Scenario) -> HostId {
+        let (link, stack) = (scenario.infrastructure.link, scenario.infrastructure.stack);
+        self.world.add_stacked(name, RealmId::INTERNET, link, stack)
     }
 
     fn build_forger(&mut self, scenario: &Scenario) -> SocketAddr {
@@ -122,7 +127,7 @@ impl Stage {
                 self.world.add_box(realm, *rules, Default::default()).1
             });
             let name = format!("member{n}");
-            let host = self.world.add_host(name.clone(), realm, home.link);
+            let host = self.world.add_stacked(name.clone(), realm, home.link, home.stack);
             let draws = self.world.draws();
             let identity = Identity {
                 device: draws.bytes(Subject::Identity(n), 0),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::script::{Act, Home, Infrastructure, Scenario, Step, Stun, Who, after, now};
 use crate::engine::{Chance, Draws, Subject};
-use crate::net::{Behavior, BoxRules, Law, LinkRules, Loss, NatRules, PortRule};
+use crate::net::{Behavior, BoxRules, Law, LinkRules, Loss, NatRules, PortRule, Stack};
 
 /// Up to six members behind anything, and up to 24 things that happen to them. In the end everyone is here and nothing is
 /// broken any more; then everything owed must come.
@@ -16,7 +16,7 @@ pub(super) fn storm(draws: &Draws) -> Scenario {
         Faults { people: vec![Person::default(); count], drawing: &mut drawing, steps: Vec::new() }.draw();
     let link = LinkRules::both(Law { jitter: Duration::from_millis(5), ..Law::delay(20) });
     let stun = vec![Stun::Honest; 2];
-    let infrastructure = Infrastructure { dht_nodes: 16, stun, forged_victims: 0, link };
+    let infrastructure = Infrastructure { dht_nodes: 16, stun, forged_victims: 0, link, stack: Stack::V4 };
     Scenario { name: String::new(), homes, infrastructure, steps, goals: Vec::new() }
 }
 

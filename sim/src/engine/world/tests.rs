@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::engine::Chance;
-use crate::net::{Behavior, Hairpin, Law, Loss, NatRules, Why};
+use crate::net::{Behavior, BoxRules, Hairpin, Law, Loss, NatRules, Why};
 
 const PORT: u16 = 4_000;
 
