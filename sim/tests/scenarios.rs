@@ -18,7 +18,7 @@ fn good(name: &str, seeds: std::ops::Range<u64>) {
 #[test]
 fn every_scenario_is_in_here() {
     // Below is one test each, so that they run side by side.
-    assert_eq!(NAMES.len(), 15);
+    assert_eq!(NAMES.len(), 17);
 }
 
 macro_rules! scenarios {
@@ -45,6 +45,8 @@ scenarios! {
     first_data = "first-data" for 0..2;
     stun_dead = "stun-dead" for 0..2;
     storm = "storm" for 0..8;
+    both_families = "both-families" for 0..4;
+    narrow = "narrow" for 0..2;
     asleep = "asleep" for 0..2;
 }
 

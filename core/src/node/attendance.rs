@@ -144,9 +144,19 @@ impl Open {
         self.rendezvous.set_topics(self.epochs.iter().map(|epoch| epoch.topic).collect());
     }
 
-    /// The device that asks the DHT for everyone: the smallest of those connected, so that all agree without a word.
+    /// The device that asks the DHT for everyone: the smallest of those connected, so that all agree without a word. There is
+    /// one for each address family, since each has a DHT of its own, and who has only one family is named only there.
     pub(super) fn company_changed(&mut self, cx: &Cx<'_>, me: DeviceId) {
-        let entry_point = self.present.first().is_none_or(|&first| me < first);
+        let has = |record: &Record, ipv4| {
+            record.details().candidates.iter().any(|candidate| candidate.addr.is_ipv4() == ipv4)
+        };
+        let is_first = |ipv4| {
+            let mut smaller = self.present.iter().take_while(|device| **device < me);
+            let known = |device| self.roster.get(device).is_some_and(|person| has(&person.record, ipv4));
+            has(&self.own, ipv4) && !smaller.any(|device| known(*device))
+        };
+        let entry_point =
+            self.present.first().is_none_or(|&first| me < first) || is_first(true) || is_first(false);
         let was_alone = self.rendezvous.alone_since().is_some();
         self.rendezvous.set_company(cx, self.present.len(), entry_point);
         if !was_alone && self.rendezvous.alone_since().is_some() {

@@ -140,7 +140,8 @@ fn both_families() -> Scenario {
             .with_stack(Stack::Dual),
         Home::open(home()),
     ];
-    let mut scenario = world(homes, meet_and_talk(Duration::from_secs(10)));
+    // Where both are behind filters, each has to have found the other in the DHT before either is heard.
+    let mut scenario = world(homes, meet_and_talk(Duration::from_secs(30)));
     scenario.infrastructure.stack = Stack::Dual;
     scenario
 }
