@@ -28,7 +28,7 @@ pub(super) fn clat(n: u32) -> IpAddr {
 /// Address number `n` of site number `site`, which is a /64 of its own. As with [`public`], neighbours in number are far apart.
 pub(super) fn site(site: u32, n: u32) -> IpAddr {
     let provider = 0x2a00 + (site % 60) as u16;
-    let [high, low] = [(site / 60 >> 16) as u16, (site / 60) as u16];
+    let [high, low] = [((site / 60) >> 16) as u16, (site / 60) as u16];
     Ipv6Addr::new(provider, 0x0db0, high, low, 0, 0, (n >> 16) as u16, 0x10 + n as u16).into()
 }
 
