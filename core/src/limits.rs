@@ -140,6 +140,12 @@ pub const DHT_PEERS_PER_TOPIC: usize = 200;
 /// Peers stored for one topic at one address: a household.
 pub const DHT_PEERS_PER_TOPIC_AND_IP: usize = 8;
 
+/// The same for one network: with half of what an answer names, the rest of a topic's peers can be seen beside it.
+pub const DHT_PEERS_PER_TOPIC_AND_NETWORK: usize = 32;
+
+/// Peers stored of one network in all: a provider's customers behind one /24.
+pub const DHT_PEERS_PER_NETWORK: usize = 256;
+
 /// Peers stored at one address in all.
 pub const DHT_PEERS_PER_IP: usize = 64;
 
@@ -149,11 +155,14 @@ pub const DHT_STORED_ITEMS: usize = 500;
 /// Items stored for one address, so that nobody fills all of it.
 pub const DHT_ITEMS_PER_IP: usize = 32;
 
+/// Items stored for one network.
+pub const DHT_ITEMS_PER_NETWORK: usize = 64;
+
 /// Networks that lately got an item without proof that they receive what we send. At most 16 do within the second after
 /// which each is forgotten.
 pub const DHT_GIFTS: usize = 64;
 
-/// Peers stored in all: some 150 bytes each.
+/// Peers stored in all: some 170 bytes each.
 pub const DHT_STORED_PEERS: usize = 60_000;
 
 // log: what one meeting may hold. Entries take some 9 MB at most; authors who admit all the devices they can, in all

@@ -10,6 +10,10 @@ pub struct Config {
     pub id: Option<NodeId>,
     /// Whom we answer.
     pub mode: Mode,
+    /// Whether the rules about addresses (rates, shares of the storage, proofs, waiting before a node is verified) hold
+    /// for loopback and private addresses too. If not, a DHT of a few nodes on one machine or one LAN forms within a few
+    /// round trips.
+    pub strict: bool,
     /// What we can do beyond the BEPs, told in every message to whoever knows what it means.
     pub capabilities: Capabilities,
     /// What an earlier run kept ([`Dht::snapshot`](super::Dht::snapshot)).

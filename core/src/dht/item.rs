@@ -56,6 +56,14 @@ pub struct Value(Vec<u8>);
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Salt(Vec<u8>);
 
+impl Item {
+    /// The memory taken beyond its own size, in bytes.
+    pub(super) fn footprint(&self) -> usize {
+        let salt = if let Self::Mutable(item) = self { item.salt.0.capacity() } else { 0 };
+        self.value().0.capacity() + salt
+    }
+}
+
 /// An author of mutable items: an Ed25519 secret key. Use it for nothing else, because what BEP 44 signs is not told apart
 /// from statements of other kinds.
 #[derive(Clone)]

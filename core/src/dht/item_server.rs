@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::item_store::Putter;
 use super::machine::{Dht, Origin};
+use super::nearest::NodeList;
 use super::rate::{Bucket, Rate};
 use super::source::Source;
 use super::{Item, ItemError, ItemId, MutableItem, Salt, Value};
@@ -55,7 +57,8 @@ impl Dht {
     ) {
         let ip = origin.from.ip();
         let own = self.id(origin.from.is_ipv4());
-        let has_room = self.items.has_room(&own, &target, ip);
+        let has_room = self.items.has_room(&own, &target, self.putter(ip));
+        self.counters.tokens_withheld += u64::from(!has_room);
         let token = has_room.then(|| self.tokens.issue(cx.now, ip, &target));
         let mut room = self.room(origin, tid.len(), true);
         let mut longest = self.longest(origin);
@@ -77,15 +80,16 @@ impl Dht {
                 self.counters.items_withheld += 1;
             }
         }
-        let (nodes, nodes6) = self.compact_nodes(origin, &NodeId(target.0), want, &mut room);
+        let (nodes, nodes6) = self.nodes_for(origin, &NodeId(target.0), want, &mut room);
         let response = Response {
-            nodes: nodes.as_deref(),
-            nodes6: nodes6.as_deref(),
+            nodes: nodes.as_ref().map(NodeList::as_bytes),
+            nodes6: nodes6.as_ref().map(NodeList::as_bytes),
             token: token.as_ref().map(|token| token.as_slice()),
             item,
             ..Response::default()
         };
-        self.answer_within(cx, origin, tid, &response, longest);
+        let bytes = self.encoded(origin, tid, response);
+        self.send_within(cx, origin, bytes, longest);
     }
 
     pub(super) fn on_put(
@@ -100,7 +104,7 @@ impl Dht {
         match self.put_in_store(cx, origin, token, value, mutable) {
             Ok(()) => {
                 self.counters.stored += 1;
-                self.answer(cx, origin, tid, &Response::default());
+                self.answer(cx, origin, tid, Response::default());
             }
             Err(code) => {
                 self.counters.store_full += u64::from(code == ErrorCode::Server);
@@ -137,7 +141,11 @@ impl Dht {
             }
         };
         let own = self.id(origin.from.is_ipv4());
-        self.items.put(cx.now, &own, ip, item, mutable.and_then(|put| put.cas))
+        self.items.put(cx.now, &own, self.putter(ip), item, mutable.and_then(|put| put.cas))
+    }
+
+    fn putter(&self, ip: IpAddr) -> Putter {
+        Putter { source: Source::of(ip), is_exempt: self.is_exempt(ip) }
     }
 }
 

@@ -1,9 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Item;
-use crate::base::{InfoHash, NodeId, Scope, Time};
+use super::shares::{Shares, farthest};
+use super::source::Source;
+use crate::base::{InfoHash, NodeId, Time};
 use crate::limits;
 use crate::wire::krpc::ErrorCode;
 
@@ -13,9 +14,10 @@ const TTL: Duration = Duration::from_secs(2 * 60 * 60);
 /// The items that others put here (BEP 44).
 #[derive(Debug, Default)]
 pub(super) struct ItemStore {
-    items: BTreeMap<InfoHash, Kept>,
+    /// Boxed, since a tree makes room for eleven at once.
+    items: BTreeMap<InfoHash, Box<Kept>>,
     expiry: BTreeSet<(Time, InfoHash)>,
-    per_ip: BTreeMap<IpAddr, usize>,
+    shares: Shares,
 }
 
 #[derive(Debug)]
@@ -23,12 +25,21 @@ struct Kept {
     item: Item,
     expires: Time,
     /// Who put it first: it takes a place of theirs.
-    from: IpAddr,
+    from: Source,
+}
+
+/// Who puts an item.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Putter {
+    pub(super) source: Source,
+    /// Whether the shares of addresses and networks are not for it.
+    pub(super) is_exempt: bool,
 }
 
 impl ItemStore {
     /// Stores an item, or keeps the one there for longer. `cas` is the sequence number that must be stored so far, if one
-    /// is. The closer to `own` an item belongs, the less likely it gives way when there is no room.
+    /// is. When there is no room, whoever has most items here gives way, and where all have as many, what belongs
+    /// farthest from `own`.
     ///
     /// # Errors
     ///
@@ -37,7 +48,7 @@ impl ItemStore {
         &mut self,
         now: Time,
         own: &NodeId,
-        from: IpAddr,
+        from: Putter,
         item: Item,
         cas: Option<i64>,
     ) -> Result<(), ErrorCode> {
@@ -57,17 +68,12 @@ impl ItemStore {
             kept.expires = expires;
             return Ok(());
         }
-        if !self.has_room(own, &target, from) {
-            return Err(ErrorCode::Server);
+        if let Some(victim) = self.place_for(own, &target, from).ok_or(ErrorCode::Server)? {
+            self.remove(victim);
         }
-        if self.items.len() >= limits::DHT_STORED_ITEMS
-            && let Some(farthest) = self.farthest(own)
-        {
-            self.remove(farthest);
-        }
-        *self.per_ip.entry(from).or_default() += 1;
+        self.shares.add(from.source, target);
         self.expiry.insert((expires, target));
-        self.items.insert(target, Kept { item, expires, from });
+        self.items.insert(target, Box::new(Kept { item, expires, from: from.source }));
         Ok(())
     }
 
@@ -76,13 +82,8 @@ impl ItemStore {
     }
 
     /// Whether an item that belongs at `target` would be stored for `from`.
-    pub(super) fn has_room(&self, own: &NodeId, target: &InfoHash, from: IpAddr) -> bool {
-        let share = self.per_ip.get(&from).copied().unwrap_or(0);
-        let has_share = share < limits::DHT_ITEMS_PER_IP || Scope::of(from).is_local();
-        let displaces =
-            || self.farthest(own).is_some_and(|farthest| own.distance(&target.0) < own.distance(&farthest.0));
-        self.items.contains_key(target)
-            || (has_share && (self.items.len() < limits::DHT_STORED_ITEMS || displaces()))
+    pub(super) fn has_room(&self, own: &NodeId, target: &InfoHash, from: Putter) -> bool {
+        self.items.contains_key(target) || self.place_for(own, target, from).is_some()
     }
 
     /// Removes what is not valid any more, at most `most` items.
@@ -104,22 +105,41 @@ impl ItemStore {
         self.items.len()
     }
 
+    /// The memory taken beyond its own size, in bytes. A tree is taken to be two thirds full.
     pub(super) fn footprint(&self) -> usize {
-        0
+        let tree = size_of::<(InfoHash, Box<Kept>)>() + size_of::<(Time, InfoHash)>();
+        let items: usize = self.items.values().map(|kept| size_of::<Kept>() + kept.item.footprint()).sum();
+        self.items.len() * tree * 3 / 2 + items + self.shares.footprint()
     }
 
-    fn farthest(&self, own: &NodeId) -> Option<InfoHash> {
-        self.items.keys().max_by_key(|target| own.distance(&target.0)).copied()
+    /// What has to give way to a new item: nothing while there is room. `None` if it is not to be stored.
+    fn place_for(&self, own: &NodeId, target: &InfoHash, from: Putter) -> Option<Option<InfoHash>> {
+        let network = from.source.network();
+        let has_share = from.is_exempt
+            || (self.shares.of(from.source) < limits::DHT_ITEMS_PER_IP
+                && self.shares.of_network(network) < limits::DHT_ITEMS_PER_NETWORK);
+        if !has_share {
+            return None;
+        }
+        if self.items.len() < limits::DHT_STORED_ITEMS {
+            return Some(None);
+        }
+        let far = |hash: &InfoHash| own.distance(&hash.0);
+        let heaviest = self.shares.heavier_than(network);
+        let theirs = heaviest.and_then(|network| self.shares.topics_of(network).max_by_key(far));
+        let farthest = || farthest(own, |low, high| self.items.range(low..=high).map(|(hash, _)| hash));
+        // Only what is farther from us, and of nobody who would then have less here.
+        let may_displace = |hash: &InfoHash| {
+            let share = self.items.get(hash).map_or(0, |kept| self.shares.of_network(kept.from.network()));
+            far(hash) > far(target) && share > self.shares.of_network(network)
+        };
+        theirs.or_else(|| farthest().filter(may_displace)).map(Some)
     }
 
     fn remove(&mut self, target: InfoHash) {
-        let Some(kept) = self.items.remove(&target) else { return };
-        self.expiry.remove(&(kept.expires, target));
-        if let Some(share) = self.per_ip.get_mut(&kept.from) {
-            *share -= 1;
-            if *share == 0 {
-                self.per_ip.remove(&kept.from);
-            }
+        if let Some(kept) = self.items.remove(&target) {
+            self.expiry.remove(&(kept.expires, target));
+            self.shares.remove(kept.from, target);
         }
     }
 }
@@ -131,8 +151,9 @@ mod tests {
 
     const OWN: NodeId = NodeId([0; 20]);
 
-    fn ip(n: u32) -> IpAddr {
-        std::net::Ipv4Addr::from(0x0800_0000 + n).into()
+    fn ip(n: u32) -> Putter {
+        let ip = std::net::Ipv4Addr::from(0x0800_0000 + n);
+        Putter { source: Source::of(ip.into()), is_exempt: false }
     }
 
     fn fixed(n: u32) -> Item {
@@ -173,7 +194,7 @@ mod tests {
             (None, 1, Some(hour(3)))
         );
         store.expire(hour(3), 9);
-        assert_eq!((store.len(), store.per_ip.len(), store.next_expiry()), (0, 0, None));
+        assert_eq!((store.len(), store.shares.total(), store.next_expiry()), (0, 0, None));
     }
 
     #[test]
@@ -184,16 +205,36 @@ mod tests {
         assert_eq!(store.put(Time::ZERO, &OWN, ip(1), fixed(0), None), Ok(()), "what it has stays its own");
         assert_eq!(store.put(Time::ZERO, &OWN, ip(1), fixed(99), None), Err(ErrorCode::Server));
         assert_eq!(store.put(Time::ZERO, &OWN, ip(2), fixed(99), None), Ok(()));
+        let of_network =
+            (100..200).filter(|&n| store.put(Time::ZERO, &OWN, ip(n), fixed(n), None).is_ok()).count();
+        assert_eq!(of_network, limits::DHT_ITEMS_PER_NETWORK - limits::DHT_ITEMS_PER_IP - 1);
+        let local = Putter { is_exempt: true, ..ip(1) };
+        assert_eq!(store.put(Time::ZERO, &OWN, local, fixed(999), None), Ok(()));
+    }
+
+    #[test]
+    fn whoever_has_most_gives_way() {
+        let mut store = ItemStore::default();
+        let networks = (limits::DHT_STORED_ITEMS / limits::DHT_ITEMS_PER_NETWORK + 1) as u32;
+        for n in 0..limits::DHT_STORED_ITEMS as u32 {
+            store.put(Time::ZERO, &OWN, ip(((n % networks) << 8) | (n / networks)), fixed(n), None).unwrap();
+        }
+        // However far from us they belong, others find room until they have as much.
+        let stored = (1_000..2_000)
+            .filter(|&n| store.put(Time::ZERO, &OWN, ip((99 << 8) | (n % 60)), fixed(n), None).is_ok());
+        assert!(stored.count() >= limits::DHT_STORED_ITEMS / (networks as usize + 1) - 1);
+        assert_eq!(store.len(), limits::DHT_STORED_ITEMS);
+        assert_eq!(store.shares.total(), store.len());
     }
 
     #[test]
     fn a_flood_leaves_what_belongs_here() {
         let mut store = ItemStore::default();
         for n in 0..3_000 {
-            let _ = store.put(Time::ZERO, &OWN, ip(n), fixed(n), None);
+            let _ = store.put(Time::ZERO, &OWN, ip(n << 8), fixed(n), None);
         }
         assert_eq!((store.len(), store.expiry.len()), (limits::DHT_STORED_ITEMS, limits::DHT_STORED_ITEMS));
-        assert_eq!(store.per_ip.values().sum::<usize>(), store.len());
+        assert_eq!(store.shares.total(), store.len());
         let mut targets: Vec<InfoHash> = (0..3_000).map(|n| fixed(n).target()).collect();
         targets.sort();
         assert!(targets[..limits::DHT_STORED_ITEMS].iter().all(|target| store.get(target).is_some()));

@@ -18,9 +18,7 @@ use super::upkeep::{Overlay, Unverified};
 use super::{Config, Counters, Event, Known, Mode, Snapshot, Stats};
 use crate::base::{Cx, InfoHash, NodeId, Scope, SocketId, SocketInfo, Time, Wake};
 use crate::limits;
-use crate::wire::krpc::{
-    self, Body, Call, Capabilities, Contact, ErrorCode, ErrorReply, Message, Query, Reject,
-};
+use crate::wire::krpc::{self, Body, Call, Capabilities, Contact, ErrorCode, Message, Query, Reject};
 
 /// What we send as our software: two letters, and two bytes of version.
 pub(super) const VERSION: &[u8; 4] = b"FM\x00\x01";
@@ -34,6 +32,8 @@ pub struct Dht {
     /// Whether our ids stay what they are, whatever our address.
     pub(super) id_is_fixed: bool,
     pub(super) mode: Mode,
+    /// Whether the rules about addresses are for local ones too.
+    pub(super) strict: bool,
     /// What we say in every message that we can do.
     pub(super) capabilities: Capabilities,
     /// Whether an unsolicited query from the internet has reached us.
@@ -82,6 +82,7 @@ impl Dht {
         Self {
             id_is_fixed: config.id.is_some(),
             mode: config.mode,
+            strict: config.strict,
             capabilities: config.capabilities,
             reachable: false,
             sockets: Vec::new(),
@@ -143,6 +144,7 @@ impl Dht {
         from: SocketAddr,
         bytes: &[u8],
     ) {
+        self.counters.received_bytes += bytes.len() as u64;
         if self.events.len() >= limits::DHT_EVENTS {
             self.counters.dropped_undrained += 1;
         } else if !self.sockets.iter().any(|known| known.id == socket && known.reaches(from)) {
@@ -326,12 +328,10 @@ impl Dht {
         let read_only = !self.serves(to.ip()) && !is_probe;
         let tid = self.rpc.begin(cx.now, cx.rng, (socket, to), expected, purpose, again);
         let body = Body::Query(Query { id: self.id(to.is_ipv4()), read_only, call });
-        cx.transmit(
-            socket,
-            None,
-            to,
-            Message { tid: &tid, version: Some(VERSION), capabilities: self.capabilities, body }.encode(),
-        );
+        let message = Message { tid: &tid, version: Some(VERSION), capabilities: self.capabilities, body };
+        let bytes = message.encode();
+        self.counters.sent_bytes += bytes.len() as u64;
+        cx.transmit(socket, None, to, bytes);
         // Who cannot become reachable any more, or is, need not tell an unsolicited question.
         if self.mode == Mode::Auto && !self.reachable {
             self.contacted.insert(cx.now, to.ip());
@@ -400,7 +400,7 @@ impl Dht {
     /// Whether a question from this address is to be answered; if not, it is counted.
     fn admits(&mut self, cx: &Cx<'_>, from: SocketAddr) -> bool {
         let ip = from.ip();
-        if !Scope::of(ip).is_local()
+        if !self.is_exempt(ip)
             && let Err(refusal) = self.limiter.admit(cx.now, ip)
         {
             *match refusal {
@@ -425,13 +425,12 @@ impl Dht {
 
     /// Whether an address has shown that it receives what we send, or needs not.
     pub(super) fn is_proven(&self, ip: IpAddr) -> bool {
-        Scope::of(ip).is_local() || self.proven.contains(ip)
+        self.is_exempt(ip) || self.proven.contains(ip)
     }
 
-    pub(super) fn refuse(&mut self, cx: &mut Cx<'_>, origin: &Origin, tid: &[u8], code: ErrorCode) {
-        let body = Body::Error(ErrorReply::from(code));
-        let bytes = Message { tid, version: Some(VERSION), capabilities: self.capabilities, body }.encode();
-        cx.transmit(origin.socket, origin.local, origin.from, bytes);
+    /// Whether the rules about addresses are not for this one.
+    pub(super) fn is_exempt(&self, ip: IpAddr) -> bool {
+        !self.strict && Scope::of(ip).is_local()
     }
 }
 

@@ -1,8 +1,9 @@
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::table::Entry;
 use crate::base::{NodeId, Time};
-use crate::wire::krpc::{Contact, read_addr, write_contact};
+use crate::wire::krpc::{Contact, Endpoint, read_addr, write_contact};
 
 /// Milliseconds of the last answer (5 bytes: 34 years), of the round trip (2), and unanswered questions (1).
 const STATE: usize = 5 + 2 + 1;
@@ -28,6 +29,23 @@ impl Packed {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Entry> {
         self.bytes.chunks_exact(self.size.max(1)).filter_map(unpack)
+    }
+
+    /// The contacts as they go over the wire, and their unanswered questions.
+    pub(super) fn on_the_wire(&self) -> impl Iterator<Item = (&[u8], u8)> {
+        let size = self.size.max(STATE);
+        self.bytes
+            .chunks_exact(size)
+            .filter_map(move |packed| Some((packed.get(..size - STATE)?, *packed.last()?)))
+    }
+
+    /// The node at an address.
+    pub(super) fn at(&self, addr: SocketAddr) -> Option<Contact> {
+        let ip_and_port = Endpoint::of(addr);
+        let mut contacts = self.on_the_wire().map(|(contact, _)| contact);
+        let found = contacts.find(|contact| contact.get(NodeId::LEN..) == Some(ip_and_port.as_bytes()))?;
+        let (id, _) = found.split_first_chunk::<{ NodeId::LEN }>()?;
+        Some(Contact { id: NodeId(*id), addr })
     }
 
     /// Adds one at the end. All must be of the family of the first; another is left out.
@@ -106,8 +124,6 @@ fn unpack(packed: &[u8]) -> Option<Entry> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use quickcheck::quickcheck;
 
     use super::*;
@@ -153,6 +169,15 @@ mod tests {
                 if packed.iter().collect::<Vec<_>>() != list || packed.len() != list.len() {
                     return false;
                 }
+                for entry in &list {
+                    assert_eq!(packed.at(entry.contact.addr).unwrap().addr, entry.contact.addr);
+                }
+                let wire = packed.on_the_wire().zip(&list);
+                wire.for_each(|((contact, failures), entry)| {
+                    let mut expected = Vec::new();
+                    write_contact(&mut expected, &entry.contact);
+                    assert_eq!((contact, failures), (expected.as_slice(), entry.failures));
+                });
             }
             packed.footprint() == list.len() * if ipv4 { 34 } else { 46 }
         }

@@ -73,6 +73,16 @@ pub struct Counters {
     pub bad_tokens: u64,
     /// Announcements, and items put, that exceeded a limit of the storage.
     pub store_full: u64,
+    /// Answers that would have been longer than their question allows.
+    pub answers_withheld: u64,
+    /// Tokens not given, because what they allow would be refused.
+    pub tokens_withheld: u64,
+    /// Bytes of answers.
+    pub answered_bytes: u64,
+    /// Bytes of questions of ours.
+    pub sent_bytes: u64,
+    /// Bytes that arrived, of whatever kind.
+    pub received_bytes: u64,
     /// Items that were not sent, because the address that asked had not proven that it receives what we send.
     pub items_withheld: u64,
     /// Items in answers that are not valid, or not what was asked for.

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::nearest::{Nearest, NodeList, distance};
 use super::packed::Packed;
 use crate::base::{NodeId, Prefix, Rng, Scope, Time};
 use crate::wire::krpc::Contact;
@@ -145,7 +146,7 @@ impl Table {
 
     /// The node at an address.
     pub(super) fn at(&self, addr: SocketAddr) -> Option<Contact> {
-        self.iter().find(|contact| contact.addr == addr)
+        self.buckets.iter().find_map(|bucket| bucket.entries.at(addr))
     }
 
     /// Whether this very node is there.
@@ -230,12 +231,8 @@ impl Table {
     /// Nodes of the target's own bucket are closest; then come all the deeper buckets, whose nodes differ from the
     /// target in the same first bit; then the shallower ones in turn. So only few need to be compared.
     pub(super) fn closest(&self, target: &[u8; 20], most: usize) -> Vec<Contact> {
-        let home = self.index(&NodeId(*target));
         let mut found: Vec<Contact> = Vec::with_capacity(most + K);
-        let deeper = self.buckets.get(home + 1..).unwrap_or_default();
-        let shallower = self.buckets.get(..home).unwrap_or_default().iter().rev().map(std::slice::from_ref);
-        let groups = [self.buckets.get(home..=home).unwrap_or_default(), deeper].into_iter().chain(shallower);
-        for group in groups {
+        for group in self.from_near_to_far(target) {
             let from = found.len();
             if from >= most {
                 break;
@@ -249,6 +246,34 @@ impl Table {
         }
         found.truncate(most);
         found
+    }
+
+    /// The same for an answer: of those whose address, in compact form, is useful, and at most [`K`].
+    pub(super) fn nearest(
+        &self,
+        target: &[u8; 20],
+        most: usize,
+        is_useful: impl Fn(&[u8]) -> bool,
+    ) -> NodeList {
+        let mut nearest = Nearest::new(target, most);
+        for group in self.from_near_to_far(target) {
+            if !nearest.settle() {
+                break;
+            }
+            let nodes = group.iter().flat_map(|bucket| bucket.entries.on_the_wire());
+            nodes
+                .filter(|(node, failures)| *failures < BAD && node.get(NodeId::LEN..).is_some_and(&is_useful))
+                .for_each(|(node, _)| nearest.offer(node));
+        }
+        nearest.list()
+    }
+
+    /// The buckets in groups, each farther from a point than those before.
+    fn from_near_to_far(&self, target: &[u8; 20]) -> impl Iterator<Item = &[Bucket]> {
+        let home = self.index(&NodeId(*target));
+        let deeper = self.buckets.get(home + 1..).unwrap_or_default();
+        let shallower = self.buckets.get(..home).unwrap_or_default().iter().rev().map(std::slice::from_ref);
+        [self.buckets.get(home..=home).unwrap_or_default(), deeper].into_iter().chain(shallower)
     }
 
     /// Whether there is a node in the target's own bucket: one that shares more of the target's bits than we do.
@@ -396,12 +421,6 @@ fn find(nodes: &Packed, is_it: impl Fn(&Entry) -> bool) -> Option<(usize, Entry)
     nodes.iter().enumerate().find(|(_, entry)| is_it(entry))
 }
 
-/// The XOR distance in a form that compares fast.
-fn distance(id: &NodeId, target: &[u8; 20]) -> (u128, u32) {
-    let [high @ .., a, b, c, d] = id.distance(target);
-    (u128::from_be_bytes(high), u32::from_be_bytes([a, b, c, d]))
-}
-
 /// How many leading bits two ids share: 0 to 160.
 fn shared_bits(a: &NodeId, b: &NodeId) -> usize {
     let distance = a.distance(b.as_bytes());
@@ -414,6 +433,7 @@ mod tests {
     use quickcheck::quickcheck;
 
     use super::*;
+    use crate::wire::krpc::contacts;
 
     const RTT: Duration = Duration::from_millis(100);
 
@@ -470,7 +490,8 @@ mod tests {
             let mut all: Vec<_> = table.iter().collect();
             all.sort_by_key(|contact| contact.id.distance(&target_id));
             all.truncate(K);
-            is_sound(&table) && table.closest(&target_id, K) == all
+            let named: Vec<_> = contacts::<4>(table.nearest(&target_id, K, |_| true).as_bytes()).collect();
+            is_sound(&table) && table.closest(&target_id, K) == all && named == all
         }
 
         fn refresh_targets_fall_into_their_bucket(seed: u8) -> bool {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::store::Announcement;
 use super::*;
 use crate::base::{Cx, InfoHash, NodeId, Outbox, Rng, SocketId, SocketInfo, Time, UnixTime};
 use crate::limits;
@@ -542,7 +543,8 @@ fn answers_to_the_unproven_are_no_weapon() {
     for n in 0..200 {
         let peer = SocketAddr::from(([9, n, 1, 1], 4_000));
         let now = world.now;
-        world.hosts[0].dht.store.insert(now, TOPIC, peer).unwrap();
+        let new = Announcement { topic: TOPIC, peer, is_seed: false, is_exempt: false };
+        world.hosts[0].dht.store.insert(now, &NodeId(TOPIC.0), new).unwrap();
     }
     let stranger = Stranger::new("198.51.100.1:7000");
     let target = NodeId(TOPIC.0);

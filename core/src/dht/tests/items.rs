@@ -1,6 +1,8 @@
 //! Items (BEP 44): stored, found, replaced; and what is refused.
 
 use super::*;
+use crate::dht::item_store::Putter;
+use crate::dht::source::Source;
 use crate::wire::krpc::{self, PutMutable};
 
 fn value(text: &str) -> Value {
@@ -99,7 +101,7 @@ fn a_search_brings_stale_nodes_up_to_date() {
     let holder = (0..30).find(|&host| world.hosts[host].dht.items.get(&new.target()).is_some()).unwrap();
     let now = world.now;
     let own = world.hosts[holder].dht.id(true);
-    let from = [127, 0, 0, 1].into();
+    let from = Putter { source: Source::of([127, 0, 0, 1].into()), is_exempt: true };
     world.hosts[holder].dht.items.put(now, &own, from, new.clone(), None).unwrap();
     assert_eq!(holders(&world, &new), 1);
     let reader = (0..30).find(|&host| world.hosts[host].dht.items.get(&new.target()).is_none()).unwrap();
@@ -201,9 +203,10 @@ fn large_items_are_no_weapon() {
     let mut world = World::public(37, 20);
     world.run(secs(60));
     let (now, own) = (world.now, world.hosts[0].dht.id(true));
+    let putter = Putter { source: Source::of([9, 9, 9, 9].into()), is_exempt: false };
     let mut store = |text: &str| {
         let item = Item::Immutable(value(text));
-        world.hosts[0].dht.items.put(now, &own, [9, 9, 9, 9].into(), item.clone(), None).unwrap();
+        world.hosts[0].dht.items.put(now, &own, putter, item.clone(), None).unwrap();
         item.target()
     };
     let (small, large) = (store("small"), store(&"x".repeat(996)));

@@ -19,7 +19,7 @@ fn a_restart_needs_nobody_to_enter_by() {
     world.announce(7);
     world.run(secs(60));
     let saved = world.hosts[9].dht.snapshot();
-    assert!(saved.nodes().count() >= 20 && saved.nodes().count() <= limits::DHT_SAVED);
+    assert!(saved.nodes().count() >= 16 && saved.nodes().count() <= limits::DHT_SAVED);
     assert_eq!(Snapshot::decode(&saved.encode()), Ok(saved.clone()));
 
     let lost = world.add(([9, 1, 1, 1], 6_881).into(), Config::default());
@@ -110,5 +110,6 @@ fn liars_among_those_kept_enter_no_table() {
     let known: Vec<_> = world.hosts[back].dht.nodes().collect();
     assert!(!known.contains(&victim) && known.iter().all(|node| !saved.nodes().any(|lie| lie == *node)));
     let to_victim = world.strays.iter().filter(|(_, to, _)| *to == victim.addr).count();
-    assert!(to_victim <= 5, "{to_victim} questions to an address that never answered");
+    // One with each attempt to enter, of which there are 16 in this time if nobody else's question comes before.
+    assert!(to_victim <= 16, "{to_victim} questions to an address that never answered");
 }

@@ -31,13 +31,42 @@ pub fn read_addr(bytes: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, u16::from_be_bytes(port.try_into().ok()?)))
 }
 
+/// An address in compact form: 4 or 16 bytes, and 2 of port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    bytes: [u8; 18],
+    len: usize,
+}
+
+impl Endpoint {
+    /// The compact form of an address.
+    pub fn of(addr: SocketAddr) -> Self {
+        let mut bytes = [0; 18];
+        let port = addr.port().to_be_bytes();
+        let len = match addr.ip() {
+            IpAddr::V4(ip) => {
+                let ([a, b, c, d], [high, low]) = (ip.octets(), port);
+                bytes[..6].copy_from_slice(&[a, b, c, d, high, low]);
+                6
+            }
+            IpAddr::V6(ip) => {
+                bytes[..16].copy_from_slice(&ip.octets());
+                bytes[16..].copy_from_slice(&port);
+                18
+            }
+        };
+        Self { bytes, len }
+    }
+
+    /// Its 6 or 18 bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
 /// Appends an address in compact form.
 pub fn write_addr(out: &mut Vec<u8>, addr: SocketAddr) {
-    match addr.ip() {
-        IpAddr::V4(ip) => out.extend_from_slice(&ip.octets()),
-        IpAddr::V6(ip) => out.extend_from_slice(&ip.octets()),
-    }
-    out.extend_from_slice(&addr.port().to_be_bytes());
+    out.extend_from_slice(Endpoint::of(addr).as_bytes());
 }
 
 /// Appends a node in compact form.

@@ -1,5 +1,5 @@
 use super::{
-    Bloom, Body, Call, Capabilities, ErrorCode, ErrorReply, Message, Query, Response, Want, write_addr,
+    Bloom, Body, Call, Capabilities, Endpoint, ErrorCode, ErrorReply, Message, Query, Response, Want,
 };
 use crate::wire::bencode::Writer;
 
@@ -156,9 +156,7 @@ impl Response<'_> {
     fn write(&self, to: &mut Writer<'_>, capabilities: Capabilities) {
         write_capabilities(to, capabilities);
         if let Some(ip) = self.ip {
-            let mut compact = Vec::with_capacity(18);
-            write_addr(&mut compact, ip);
-            to.bytes(b"ip").bytes(&compact);
+            to.bytes(b"ip").bytes(Endpoint::of(ip).as_bytes());
         }
         to.bytes(b"r").dict();
         if let Some(peers) = self.scrape.peers {

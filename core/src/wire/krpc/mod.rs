@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use thiserror::Error;
 
 pub use self::bloom::Bloom;
-pub use self::compact::{Contact, contacts, read_addr, write_addr, write_contact};
+pub use self::compact::{Contact, Endpoint, contacts, read_addr, write_addr, write_contact};
 pub use self::parse::{Fault, Reject};
 use crate::base::{InfoHash, NodeId};
 use crate::wire::bencode;
