@@ -120,7 +120,7 @@ impl Driver {
         loop {
             let drained = self.drain();
             let woken = match drained {
-                Drained::Idle if self.is_over() => return self.end(),
+                Drained::Idle if self.is_over() => return self.keep(),
                 Drained::Idle => self.sleep().await,
                 // Calls are taken meanwhile: someone who leaves need not read what came before.
                 Drained::Undelivered => self.next_call().or(ready(self.delivery.room())).await,
@@ -176,6 +176,10 @@ impl Driver {
                 Output::Request(request) => self.ask(request),
                 Output::Event(event) => {
                     log(&event);
+                    // Who hears that it is out may end the process at once.
+                    if let Event::Left { .. } = event {
+                        self.keep();
+                    }
                     self.delivery.push(event);
                 }
                 Output::Idle(wake) => {
@@ -301,7 +305,8 @@ impl Driver {
         }
     }
 
-    fn end(&self) {
+    /// Writes the DHT nodes that are known, before this returns.
+    fn keep(&self) {
         if let Some(kept) = &self.kept {
             kept.save(&self.node.dht().snapshot());
         }
