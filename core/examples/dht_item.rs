@@ -30,12 +30,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let (started, mut entropy, mut bytes) = (Instant::now(), [0; 32], [0; 2_048]);
     getrandom::fill(&mut entropy)?;
+    // Bound to the address that leads to the host: so it is known whether that is within this machine.
     let socket = UdpSocket::bind(if host.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
+    socket.connect(host)?;
+    let socket = UdpSocket::bind((socket.local_addr()?.ip(), 0))?;
     let bound = socket.local_addr()?;
     let (mut rng, mut out) = (Rng::new(entropy), Outbox::default());
     let mut cx = Cx { now: Time::ZERO, unix: UnixTime::default(), rng: &mut rng, out: &mut out };
     let mut dht = Dht::new(Config { mode: Mode::ReadOnly, ..Config::default() }, &mut cx);
-    dht.set_sockets(&mut cx, &[SocketInfo { id: SocketId(0), bound, addrs: vec![host.ip()] }]);
+    dht.set_sockets(&mut cx, &[SocketInfo { id: SocketId(0), bound, addrs: vec![bound.ip()] }]);
     dht.bootstrap(&mut cx, &[host]);
 
     let bytes_of = |hex: &str| hex.parse::<DeviceId>().map(|bytes| bytes.0);
@@ -59,7 +62,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     loop {
         while let Some(datagram) = out.pop() {
-            socket.send_to(&datagram.bytes, datagram.to)?;
+            // Whom the kernel cannot reach counts as silent.
+            let _ = socket.send_to(&datagram.bytes, datagram.to);
         }
         while let Some(event) = dht.pop_event() {
             match event {

@@ -28,13 +28,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         UdpSocket::bind(args.next().ok_or("give an ADDR:PORT to bind, hosts to enter through, and topics")?)?;
     let (topics, hosts): (Vec<_>, Vec<_>) = args.partition(|arg| arg.parse::<InfoHash>().is_ok());
     let topics: Vec<InfoHash> = topics.iter().filter_map(|topic| topic.parse().ok()).collect();
-    let hosts: Vec<SocketAddr> = hosts
-        .iter()
-        .map(|host| host.to_socket_addrs())
-        .collect::<Result<Vec<_>, _>>()?
-        .into_iter()
-        .flatten()
-        .collect();
+    let hosts: Vec<_> = hosts.iter().map(|host| host.to_socket_addrs()).collect::<Result<_, _>>()?;
+    let hosts: Vec<SocketAddr> = hosts.into_iter().flatten().collect();
 
     let (started, mut entropy, mut bytes) = (Instant::now(), [0; 32], [0; 2_048]);
     getrandom::fill(&mut entropy)?;
@@ -56,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
         while let Some(event) = dht.pop_event() {
-            println!("{:?}", event);
+            println!("{event:?}");
         }
 
         let now = || Time::from_micros(started.elapsed().as_micros() as u64);
