@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 
-from moot import FOREIGN_ENVIRONMENT, MOOT, all_connected, check, exchange, new_code, run
+from moot import FOREIGN_ENVIRONMENT, MOOT, Failed, all_connected, check, exchange, new_code, run
 
 TOPIC = "0123456789abcdef0123456789abcdef01234567"
 HELLO = "e5f96f6f38320f0f33959cb4d3d656452117aadb"  # of the vectors of BEP 44: "Hello World!"
@@ -349,6 +349,47 @@ def meeting_without_bootstrap(world):
     check("--bootstrap" in cy.wait("error", 10, stage="bootstrap")["hint"], "a control: who kept nothing is told so")
 
 
+def examples(world):
+    """the examples of the core, on plain sockets: each finds what the others and the command store, and the other way round"""
+    folder = MOOT.parent / "examples"
+    for name in ("dht_node", "dht_item"):
+        if not (folder / name).exists():
+            raise Failed(f"there is no {folder / name}; build it with `cargo build --release -p folkmoot-core --example {name}`")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        entry = "127.0.0.1:{}".format(probe.getsockname()[1])
+    started = []
+
+    def node(*args):
+        started.append(subprocess.Popen([folder / "dht_node", *args], stdout=subprocess.PIPE, text=True))
+        return started[-1].stdout.readline()
+
+    def item(*args, code=0):
+        ended = subprocess.run([folder / "dht_item", entry, *args], capture_output=True, text=True, timeout=30)
+        check(ended.returncode == code, f"dht_item {args}: exit code {ended.returncode}: {ended.stderr}")
+        return ended.stdout.splitlines()
+
+    try:
+        check(entry in node(entry), "it does not say where it is")
+        node("127.0.0.1:0", entry, TOPIC)
+        ask(world, "announce", TOPIC, "--port", 5000, bootstrap=entry)
+        deadline = time.monotonic() + 15
+        while len(peers := ask(world, "lookup", TOPIC, bootstrap=entry).all("peer")) < 2:
+            check(time.monotonic() < deadline, f"only {peers}")
+        check(item("put", "Hello World!")[0] == HELLO, "another target")
+        check(found(world, entry, HELLO)["value"] == "Hello World!", "what the example put is not found")
+        key = ask(world, "put", "a value", "--key", "eve.key", "--new-key", "--seq", 3, "--salt", "s", bootstrap=entry).events[0]["key"]
+        check("a value" in item("read", key, "s")[0], "what the command put is not read")
+        secret = (world.home / "eve.key").read_text().strip()
+        check(item("sign", secret, "s", "4", "the next")[0] == key, "another author")
+        check(found(world, entry, "--public-key", key, "--salt", "s")["value"] == "the next", "the newer one")
+        item("sign", secret, "s", "3", "too late", code=1)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
 def killed(world):
     """a node that is killed has kept whom it knew half a minute after its start"""
     (_, entry), _ = network(world, 2)
@@ -367,4 +408,4 @@ def killed(world):
 
 if __name__ == "__main__":
     run(verbs, meeting_code, items, in_words, on_a_terminal, bad_input, state_is_kept, restart_without_bootstrap,
-        meeting_without_bootstrap, killed)
+        meeting_without_bootstrap, examples, killed)

@@ -2,12 +2,14 @@
 
 use folkmoot_core::base::Host;
 
-/// Long-lived DHT nodes, of four operators. Any one that answers is enough.
-pub const BOOTSTRAP: [(&str, u16); 4] = [
+/// Long-lived DHT nodes, of five operators. Any one that answers is enough. The last has only an IPv6 address, and some networks have
+/// nothing else.
+pub const BOOTSTRAP: [(&str, u16); 5] = [
     ("dht.libtorrent.org", 25401),
     ("dht.transmissionbt.com", 6881),
     ("router.bt.ouinet.work", 6881),
     ("relay.pkarr.org", 6881),
+    ("router.silotis.us", 6881),
 ];
 
 /// STUN servers, of three operators. A meeting works without any; they only tell our public address sooner.

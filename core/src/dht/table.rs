@@ -232,7 +232,7 @@ impl Table {
     /// target in the same first bit; then the shallower ones in turn. So only few need to be compared.
     pub(super) fn closest(&self, target: &[u8; 20], most: usize) -> Vec<Contact> {
         let mut found: Vec<Contact> = Vec::with_capacity(most + K);
-        for group in self.from_near_to_far(target) {
+        for group in self.near_to_far(target) {
             let from = found.len();
             if from >= most {
                 break;
@@ -256,7 +256,7 @@ impl Table {
         is_useful: impl Fn(&[u8]) -> bool,
     ) -> NodeList {
         let mut nearest = Nearest::new(target, most);
-        for group in self.from_near_to_far(target) {
+        for group in self.near_to_far(target) {
             if !nearest.settle() {
                 break;
             }
@@ -269,7 +269,7 @@ impl Table {
     }
 
     /// The buckets in groups, each farther from a point than those before.
-    fn from_near_to_far(&self, target: &[u8; 20]) -> impl Iterator<Item = &[Bucket]> {
+    fn near_to_far(&self, target: &[u8; 20]) -> impl Iterator<Item = &[Bucket]> {
         let home = self.index(&NodeId(*target));
         let deeper = self.buckets.get(home + 1..).unwrap_or_default();
         let shallower = self.buckets.get(..home).unwrap_or_default().iter().rev().map(std::slice::from_ref);
