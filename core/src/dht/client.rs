@@ -273,6 +273,8 @@ impl Dht {
                 }
             }
             Purpose::Poll(info_hash) => Some(Call::GetPeers { info_hash, want: None, scrape: false }),
+            // Whoever is not known to be there is not asked twice: its address may have been made up.
+            Purpose::Ping if !self.is_known(pending.to) => None,
             Purpose::Ping | Purpose::Probe => Some(Call::Ping),
             Purpose::Announce(topic) => {
                 if !pending.again {
@@ -293,6 +295,10 @@ impl Dht {
         {
             self.ask(cx, pending.to, pending.expected, call, pending.purpose, true);
         }
+    }
+
+    fn is_known(&self, addr: SocketAddr) -> bool {
+        self.is_exempt(addr.ip()) || self.overlay(addr.is_ipv4()).table.at(addr).is_some()
     }
 
     /// Nothing of use came, or will come.

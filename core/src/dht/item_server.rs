@@ -17,8 +17,8 @@ pub(super) const LONGEST_WITH_ITEM: usize = 1_280;
 /// Items given to one network beyond what its addresses have proven.
 const GIFTS_PER_NETWORK: Rate = Rate::new(1, 1);
 
-/// And in all: 10 kB/s at most.
-const GIFTS: Rate = Rate::new(8, 8);
+/// And in all: 10 kB/s, of answers that have [`LONGEST_WITH_ITEM`] bytes at most.
+const GIFTS: Rate = Rate::new(7, 7);
 
 /// Items for those who have not proven that they receive what we send, where 3.5 times their question is not enough. A
 /// stranger's first question may well be this one, so it is answered, and so rarely that it is no weapon.

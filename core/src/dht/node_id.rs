@@ -39,7 +39,7 @@ fn prefix(ip: IpAddr, seed: u8) -> u32 {
 }
 
 /// CRC-32C (Castagnoli). Eight bytes at most, so no table is worth its memory.
-fn crc32c(bytes: &[u8]) -> u32 {
+pub(super) fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| crc >> 1 ^ if crc & 1 == 1 { 0x82f6_3b78 } else { 0 })
     })

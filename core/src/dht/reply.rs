@@ -11,6 +11,9 @@ pub(super) const LONGEST: usize = 1_024;
 /// To whom nothing is proven, at most this many bytes for each two that came.
 const UNPROVEN: usize = 7;
 
+/// The length of a `ping` of ours: `d1:ad2:id20:` id `e1:q4:ping1:t4:` tid `1:v4:` version `1:y1:qe`.
+pub(super) const PING_LEN: usize = 12 + NodeId::LEN + 15 + 4 + 5 + VERSION.len() + 7;
+
 /// What an answer may be, and its way out.
 impl Dht {
     /// How long an answer may be, in bytes. An address that has not proven that it receives what we send gets at most 3.5

@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 
 use super::machine::{Dht, Origin};
 use super::nearest::NodeList;
+use super::reply::PING_LEN;
 use super::store::Announcement;
 use super::table::K;
 use super::{Event, tokens};
@@ -42,12 +43,17 @@ impl Dht {
             }
         }
         if !query.read_only {
-            self.on_met(cx, Contact { id: query.id, addr: origin.from });
+            self.on_met(cx, origin, query.id);
         }
     }
 
     /// A node asked us something. It may be of use, once it has answered something itself.
-    fn on_met(&mut self, cx: &mut Cx<'_>, contact: Contact) {
+    fn on_met(&mut self, cx: &mut Cx<'_>, origin: &Origin, id: NodeId) {
+        let contact = Contact { id, addr: origin.from };
+        // Its address may be another's: that one gets no more from us than was sent in its name.
+        if origin.size < PING_LEN + self.capabilities.encoded_len() && !self.is_exempt(contact.addr.ip()) {
+            return;
+        }
         let table = &self.overlay(contact.addr.is_ipv4()).table;
         // While we know next to nobody, one that may be behind a NAT is better than none: how else would a network begin?
         let at_once = self.is_exempt(contact.addr.ip()) || table.len() < K;
@@ -113,7 +119,7 @@ impl Dht {
         self.answer(cx, origin, tid, response);
     }
 
-    fn announcement(&self, topic: InfoHash, peer: SocketAddr, is_seed: bool) -> Announcement {
+    pub(super) fn announcement(&self, topic: InfoHash, peer: SocketAddr, is_seed: bool) -> Announcement {
         Announcement { topic, peer, is_seed, is_exempt: self.is_exempt(peer.ip()) }
     }
 

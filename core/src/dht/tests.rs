@@ -3,6 +3,7 @@
 mod items;
 mod restart;
 mod search;
+mod server;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -608,7 +609,7 @@ fn one_met_by_its_question_is_verified_ninety_seconds_later() {
     world.run(secs(100));
     let nodes = world.hosts[0].dht.nodes().count();
     let stranger = Stranger::new("198.51.100.1:7000");
-    stranger.ask(&mut world, false, Call::Ping).1.unwrap();
+    stranger.ask(&mut world, false, GET).1.unwrap();
     world.strays.clear();
     world.run(secs(89));
     assert!(world.strays.is_empty());
