@@ -1,71 +1,44 @@
 //! `moot-sim dht`.
 
-use std::io::{self, Write};
-use std::time::Duration;
+mod attack;
+mod join;
+mod lookups;
+mod swarm;
+
+use std::io::Write;
 
 use clap::{Args, Subcommand};
-use folkmoot_sim::dht::{Comparison, Conditions, compare};
-use serde_json::json;
 
 use super::Done;
 
-/// The published table.
-const LOOKUPS: &str = include_str!("../../snapshots/lookups.md");
-
-/// The DHT at scale: lookups against other implementations, millions of nodes, attacks
+/// The DHT at scale: as many production machines as one likes, lookups against other implementations, attacks
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Arguments {
     #[command(subcommand)]
-    what: What,
+    what: Option<What>,
+    #[command(flatten)]
+    swarm: swarm::Arguments,
 }
 
 #[derive(Subcommand)]
 enum What {
-    /// Compares the lookups of the production machine with those of other implementations
-    Lookups {
-        /// Fewer of them: about two seconds, for whoever tunes the machine
-        #[arg(long)]
-        quick: bool,
-        /// Fails if the table differs from the published one (sim/snapshots/lookups.md)
-        #[arg(long, conflicts_with = "quick")]
-        check: bool,
-        /// A JSON object for each row
-        #[arg(long, conflicts_with = "check")]
-        json: bool,
-    },
+    Lookups(lookups::Arguments),
+    Attack(attack::Arguments),
+    Join(join::Arguments),
 }
 
 pub(super) fn run(arguments: &Arguments) -> Done {
-    match arguments.what {
-        What::Lookups { quick, check, json } => lookups(quick, check, json),
+    match &arguments.what {
+        None => swarm::run(&arguments.swarm),
+        Some(What::Lookups(arguments)) => lookups::run(arguments),
+        Some(What::Attack(arguments)) => attack::run(arguments),
+        Some(What::Join(arguments)) => join::run(arguments),
     }
-}
-
-fn lookups(quick: bool, check: bool, json: bool) -> Done {
-    let comparisons = [25, 45].map(|dead| {
-        let published = Conditions::published(dead);
-        compare(match quick {
-            true => Conditions { lookers: 4, targets: 50, stay: Duration::from_secs(1_800), ..published },
-            false => published,
-        })
-    });
-    let mut out = io::stdout().lock();
-    if json {
-        for comparison in &comparisons {
-            rows_as_json(&mut out, comparison)?;
-        }
-        return Ok(true);
-    }
-    let table = lookups_table(&comparisons);
-    if !check {
-        write!(out, "{table}")?;
-        return Ok(true);
-    }
-    same_as_published(&mut out, &table, LOOKUPS, "lookups")
 }
 
 /// Says how a table differs from the published one.
-fn same_as_published(out: &mut impl Write, table: &str, published: &str, name: &str) -> Done {
+fn same_as_published(out: &mut impl Write, table: &str, published: &str, (name, file): (&str, &str)) -> Done {
     if table == published {
         writeln!(out, "{name}: as published")?;
         return Ok(true);
@@ -80,7 +53,7 @@ fn same_as_published(out: &mut impl Write, table: &str, published: &str, name: &
             )?;
         }
     }
-    writeln!(out, "to publish it: moot-sim dht {name} > sim/snapshots/{name}.md")?;
+    writeln!(out, "to publish it: moot-sim dht {name} > {file}")?;
     Ok(false)
 }
 
@@ -91,65 +64,4 @@ fn lines<'a>(a: &'a str, b: &'a str) -> impl Iterator<Item = (Option<&'a str>, O
         (None, None) => None,
         both => Some(both),
     })
-}
-
-fn lookups_table(comparisons: &[Comparison]) -> String {
-    let mut table = String::from(LOOKUPS_HEAD);
-    for comparison in comparisons {
-        table += &format!("\n{comparison}");
-    }
-    let unmet: Vec<String> = comparisons.iter().flat_map(Comparison::unmet).collect();
-    table += "\n### Goals\n\n";
-    table += "Ours at 25 % dead: at most 380 ms to the first holder, 750 ms to the end, 55 questions; at 45 %: 450 ms, 1.0 s, \
-              65\nquestions; medians. At least 7.5 of the 8 closest. No other policy both faster, in either time, and cheaper.\n\n";
-    if unmet.is_empty() {
-        table += "All are reached.\n";
-    }
-    unmet.iter().for_each(|what| table += &format!("- NOT REACHED: {what}\n"));
-    table
-}
-
-const LOOKUPS_HEAD: &str = "\
-# Lookups
-
-Made by `moot-sim dht lookups`; `.ci/run` checks that it still says the same. Simulated, not measured on the internet.
-
-The network: node ids are random, and follow from the nodes' addresses (BEP 42). Round trips are lognormal with a median of 120 ms
-and a σ of 0.6, the same between two nodes each time; 2 % of datagrams are lost in each direction. Every node has a complete
-routing table of buckets of 8, whose entries are dead in the stated share, and answers with the 8 closest that it has.
-
-Ours is the production machine with its real bytes, which joined an hour before and has done nothing else since. The others are
-modelled after their source, without what their ticks and sockets cost. They look up the same targets, over the same round trips:
-starting from those nodes that our machine knows, of which each takes as many as its code does; and from a complete table in
-their own shape with no dead node in it (buckets of 20, of libtorrent 128, 64, 32, 16, 8), which is more than they have in
-reality. `libtorrent, impatient` ends when it only waits for nodes silent for more than 1 s, which the real one does not.
-
-Times are median / 95th percentile. The first holder is the first of the 8 live nodes closest to the target that answers.
-Questions count repetitions, and the pings that mainline sends with each; not the announcements after the lookup. Recall is how
-many of those 8 had answered by the end. Hops are the answers that led to the first holder, its own included.
-";
-
-fn rows_as_json(out: &mut impl Write, comparison: &Comparison) -> io::Result<()> {
-    for row in &comparison.rows {
-        let (policy, start) = match row.rival {
-            None => ("Folkmoot".to_owned(), "our table".to_owned()),
-            Some((rival, start)) => (rival.to_string(), start.to_string()),
-        };
-        let summary = &row.summary;
-        let line = json!({
-            "nodes": comparison.conditions.nodes,
-            "dead_percent": comparison.conditions.dead,
-            "policy": policy,
-            "start": start,
-            "lookups": summary.lookups,
-            "failed": summary.failed,
-            "first_ms": {"p50": summary.first.0, "p95": summary.first.1},
-            "end_ms": {"p50": summary.end.0, "p95": summary.end.1},
-            "questions_tenths": summary.questions,
-            "recall_hundredths": summary.recall,
-            "hops_tenths": summary.hops,
-        });
-        writeln!(out, "{line}")?;
-    }
-    Ok(())
 }

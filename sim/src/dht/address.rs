@@ -70,9 +70,54 @@ impl Addresses {
     }
 }
 
+/// Which addresses allow ids that begin in a certain way (BEP 42): the rule backwards.
+#[derive(Debug)]
+pub struct Prefixes {
+    /// The bits of an address that count, and the three chosen ones, sorted by what an id must begin with.
+    inputs: Vec<u32>,
+    /// Where those of each beginning start.
+    starts: Vec<u32>,
+}
+
+impl Prefixes {
+    /// All of them: 40 MB.
+    pub fn all() -> Self {
+        let input = |n: u32| (n & 7) << 29 | spread(n >> 3);
+        let beginning = |input: u32| prefix(Ipv4Addr::from(input & MASK), (input >> 29) as u8) >> 11;
+        let all: Vec<(u32, u32)> = (0..1 << 23).map(input).map(|input| (beginning(input), input)).collect();
+        let mut starts = vec![0u32; (1 << 21) + 1];
+        all.iter().for_each(|(beginning, _)| starts[*beginning as usize + 1] += 1);
+        for at in 1..starts.len() {
+            starts[at] += starts[at - 1];
+        }
+        let (mut next, mut inputs) = (starts.clone(), vec![0; 1 << 23]);
+        for (beginning, input) in all {
+            let at = &mut next[beginning as usize];
+            inputs[*at as usize] = input;
+            *at += 1;
+        }
+        Self { inputs, starts }
+    }
+
+    /// An address that allows ids which share the first 21 bits with a topic, and what such an id must end with.
+    pub(crate) fn address(&self, topic: &[u8; 20], random: u64) -> (Ipv4Addr, u8) {
+        let beginning = (u32::from_be_bytes([topic[0], topic[1], topic[2], topic[3]]) >> 11) as usize;
+        let fitting = &self.inputs[self.starts[beginning] as usize..self.starts[beginning + 1] as usize];
+        let input = fitting.get(random as usize % fitting.len().max(1)).copied().unwrap_or_default();
+        // What does not count is free; the first byte is to be that of a public address.
+        let free = (random >> 32) as u32 & !MASK & 0x3fff_ffff | 0x1000_0000;
+        (Ipv4Addr::from(input & MASK | free), (input >> 29) as u8)
+    }
+}
+
+/// 20 bits to where the mask has its ones.
+fn spread(number: u32) -> u32 {
+    (number & 0xff) | (number >> 8 & 0x3f) << 8 | (number >> 14 & 0xf) << 16 | (number >> 18 & 3) << 24
+}
+
 /// What an id must begin with at an address, in its upper 21 bits (BEP 42). Written from the BEP and without the core's,
 /// so that the two check each other.
-fn prefix(ip: Ipv4Addr, seed: u8) -> u32 {
+pub(super) fn prefix(ip: Ipv4Addr, seed: u8) -> u32 {
     let bytes = (u32::from(ip) & MASK | u32::from(seed & 7) << 29).to_be_bytes();
     !bytes.iter().fold(!0, |crc, byte| CRC[usize::from(crc as u8 ^ byte)] ^ crc >> 8)
 }

@@ -29,6 +29,8 @@ pub struct Ambient {
 pub struct Place(u32);
 
 const DEAD: Subject = Subject::Scenario(0xa3b0);
+const MARKED: Subject = Subject::Scenario(0xa3b2);
+const VACANT: Subject = Subject::Scenario(0xa3b3);
 const PICK: Subject = Subject::Scenario(0xa3b1);
 
 /// The nodes are sorted in so many parts, each small enough for a fast cache.
@@ -86,6 +88,31 @@ impl Ambient {
     /// Whether a node answers.
     pub fn is_live(&self, place: Place) -> bool {
         !self.draws.happens(DEAD, self.id(place), self.dead)
+    }
+
+    /// Whether a node is one of a share that is chosen at random, and independently of who is dead.
+    pub fn is_marked(&self, place: Place, share: Chance) -> bool {
+        self.draws.happens(MARKED, self.id(place), share)
+    }
+
+    /// An address in the internet where nobody is.
+    pub fn vacant(&self, number: u64) -> SocketAddr {
+        let tries = (0..).map(|n| self.draws.at(VACANT, number ^ n << 56));
+        let addrs = tries.map(|draw| {
+            SocketAddr::from((
+                [80 + (draw >> 32) as u8 % 40, (draw >> 16) as u8, (draw >> 8) as u8, draw as u8],
+                7_000,
+            ))
+        });
+        addrs
+            .into_iter()
+            .find(|addr| self.find(*addr).is_none())
+            .unwrap_or_else(|| ([80, 0, 0, 1], 7_000).into())
+    }
+
+    /// How many nodes share the first `bits` bits with a target.
+    pub fn sharing_with(&self, target: &[u8; 20], bits: u32) -> usize {
+        self.sharing(head(target), bits.min(64)).len()
     }
 
     /// A number of a node's own, whatever the number of nodes: to address draws with.

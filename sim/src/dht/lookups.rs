@@ -8,6 +8,7 @@ use super::law::Law;
 use super::looker::Looker;
 use super::rival::{Model, Rival};
 use super::sample::{Sample, Summary};
+use super::scene::Scene;
 use crate::engine::{Chance, Draws, Subject};
 
 /// How many lookups are compared, and where.
@@ -105,7 +106,7 @@ pub fn compare(conditions: Conditions) -> Comparison {
         Rival::ALL.into_iter().flat_map(|rival| [(rival, Start::Same), (rival, Start::Own)]).collect();
     let mut theirs: Vec<Vec<Sample>> = vec![Vec::new(); cases.len()];
     for number in 1..=u64::from(conditions.lookers) {
-        let mut looker = Looker::new(&ambient, law, number);
+        let mut looker = Looker::new(Scene::peaceful(&ambient), law, number);
         looker.join();
         looker.run_for(conditions.stay);
         let table = looker.known();
