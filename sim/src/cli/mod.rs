@@ -3,6 +3,7 @@
 mod dht;
 mod grow;
 mod list;
+mod nat;
 mod run;
 mod sweep;
 mod tell;
@@ -30,6 +31,7 @@ enum Command {
     Dht(dht::Arguments),
     Tiers(tiers::Arguments),
     Grow(grow::Arguments),
+    Nat(nat::Arguments),
     List(list::Arguments),
 }
 
@@ -41,6 +43,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Dht(arguments) => dht::run(&arguments),
         Command::Tiers(arguments) => tiers::run(&arguments),
         Command::Grow(arguments) => grow::run(&arguments),
+        Command::Nat(arguments) => nat::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
     };
     match done {

@@ -20,6 +20,12 @@ pub enum BoxRules {
         filtering: Behavior,
         /// How long it remembers, from the last packet outwards.
         lifetime: Duration,
+        /// How long before the first answer, if not as long; [`NatRules::unreplied`].
+        unreplied: Duration,
+        /// How old a flow must be before its lifetime counts; [`NatRules::settles`].
+        settles: Duration,
+        /// Whether packets from outside count as well; [`NatRules::inbound_refresh`].
+        inbound_refresh: bool,
     },
     /// A firewall that lets no UDP pass.
     UdpBlocked,
@@ -44,18 +50,42 @@ pub enum Middlebox {
     Clat(Option<IpAddr>, Option<IpAddr>),
 }
 
-/// A stateful firewall at work.
+/// A stateful firewall at work: a NAT that leaves every endpoint as it is, so that filters age as a NAT's do.
 #[derive(Clone, Debug)]
 pub struct Firewall {
-    filtering: Behavior,
-    lifetime: Duration,
-    permits: BTreeMap<(SocketAddr, Remote), Time>,
+    rules: NatRules,
+    flows: BTreeMap<(SocketAddr, Remote), Flow>,
+    swept: Time,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Flow {
+    begun: Time,
+    replied: bool,
+    expires: Time,
+}
+
+/// How often flows that are over are forgotten.
+const SWEEP: Duration = Duration::from_secs(10);
+
 impl BoxRules {
-    /// A firewall that remembers endpoints for two minutes.
-    pub const FIREWALL: Self =
-        Self::Firewall { filtering: Behavior::AddressAndPortDependent, lifetime: Duration::from_secs(120) };
+    /// A firewall that remembers endpoints for two minutes after what was last sent there.
+    pub const FIREWALL: Self = Self::Firewall {
+        filtering: Behavior::AddressAndPortDependent,
+        lifetime: Duration::from_secs(120),
+        unreplied: Duration::from_secs(120),
+        settles: Duration::ZERO,
+        inbound_refresh: false,
+    };
+
+    /// Linux's connection tracking as a firewall, with its defaults. Checked against the kernel, cell by cell.
+    pub const LINUX_FIREWALL: Self = Self::Firewall {
+        filtering: Behavior::AddressAndPortDependent,
+        lifetime: NatRules::LINUX.lifetime,
+        unreplied: NatRules::LINUX.unreplied,
+        settles: NatRules::LINUX.settles,
+        inbound_refresh: true,
+    };
 
     /// A NAT of the given kind that is otherwise ordinary; see [`NatRules::new`].
     pub const fn nat(mapping: Behavior, filtering: Behavior) -> Self {
@@ -86,8 +116,10 @@ impl Middlebox {
     pub fn new(id: u32, rules: BoxRules, pool: Vec<IpAddr>) -> Self {
         match rules {
             BoxRules::Nat(rules) => Self::Nat(Nat::new(id, rules, pool)),
-            BoxRules::Firewall { filtering, lifetime } => {
-                Self::Firewall(Firewall { filtering, lifetime, permits: BTreeMap::new() })
+            BoxRules::Firewall { filtering, lifetime, unreplied, settles, inbound_refresh } => {
+                let open = NatRules::new(Behavior::EndpointIndependent, filtering);
+                let rules = NatRules { lifetime, unreplied, settles, inbound_refresh, ..open };
+                Self::Firewall(Firewall { rules, flows: BTreeMap::new(), swept: Time::ZERO })
             }
             BoxRules::UdpBlocked => Self::UdpBlocked,
             BoxRules::Router => Self::Router,
@@ -99,7 +131,7 @@ impl Middlebox {
     pub fn reboot(&mut self) {
         match self {
             Self::Nat(nat) => nat.reboot(),
-            Self::Firewall(firewall) => firewall.permits.clear(),
+            Self::Firewall(firewall) => firewall.flows.clear(),
             Self::UdpBlocked | Self::Router | Self::Clat(..) => {}
         }
     }
@@ -137,8 +169,7 @@ impl Middlebox {
         match self {
             Self::Nat(nat) => nat.outbound(now, draws, from, to),
             Self::Firewall(firewall) => {
-                let remote = Remote::seen(firewall.filtering, to);
-                firewall.permits.insert((from, remote), now + firewall.lifetime);
+                firewall.outbound(now, from, to);
                 Ok(from)
             }
             Self::UdpBlocked => Err(DropReason::UdpBlocked),
@@ -165,9 +196,11 @@ impl Middlebox {
         match self {
             Self::Nat(nat) => nat.inbound(now, from, to),
             Self::Firewall(firewall) => {
-                let remote = Remote::seen(firewall.filtering, from);
-                let open = firewall.permits.get(&(to, remote)).is_some_and(|until| *until > now);
-                if open { Ok(to) } else { Err(DropReason::Filtered) }
+                if firewall.admits(now, from, to) {
+                    Ok(to)
+                } else {
+                    Err(DropReason::Filtered)
+                }
             }
             Self::UdpBlocked => Err(DropReason::UdpBlocked),
             Self::Router => Ok(to),
@@ -195,6 +228,41 @@ impl Middlebox {
                 Err(DropReason::NoHairpin)
             }
         }
+    }
+}
+
+impl Firewall {
+    fn outbound(&mut self, now: Time, inside: SocketAddr, remote: SocketAddr) {
+        if now - self.swept >= SWEEP {
+            self.swept = now;
+            self.flows.retain(|_, flow| flow.expires > now);
+        }
+        let rules = self.rules;
+        let fresh = Flow { begun: now, replied: false, expires: now };
+        let flow = self.flows.entry((inside, Remote::seen(rules.filtering, remote))).or_insert(fresh);
+        if flow.expires <= now {
+            *flow = fresh;
+        }
+        flow.expires = now + flow.life(&rules, now);
+    }
+
+    /// Whether a packet from outside passes, which may count as use.
+    fn admits(&mut self, now: Time, remote: SocketAddr, inside: SocketAddr) -> bool {
+        let rules = self.rules;
+        let flow = self.flows.get_mut(&(inside, Remote::seen(rules.filtering, remote)));
+        let Some(flow) = flow.filter(|flow| flow.expires > now) else { return false };
+        let was_replied = std::mem::replace(&mut flow.replied, true);
+        if rules.inbound_refresh {
+            let life = if was_replied { flow.life(&rules, now) } else { rules.young_life() };
+            flow.expires = flow.expires.max(now + life);
+        }
+        true
+    }
+}
+
+impl Flow {
+    fn life(&self, rules: &NatRules, now: Time) -> Duration {
+        if self.replied && now - self.begun >= rules.settles { rules.lifetime } else { rules.young_life() }
     }
 }
 

@@ -3,18 +3,26 @@
 mod addresses;
 mod drop;
 mod gateway;
+mod kernel;
 mod link;
 mod middlebox;
 mod nat;
+mod nat_rules;
 mod network;
 mod oracle;
+mod preset;
+mod probe;
 
 pub use drop::DropReason;
 pub(crate) use gateway::Glance;
 pub use gateway::{Gate, Gateway, Policy, Stack};
+pub use kernel::{KernelBoxError, probe_kernel_box};
 pub use link::{Law, Link, LinkId, LinkRules, Loss, Passage, Rate, Shape};
 pub use middlebox::{BoxRules, Firewall, Middlebox};
-pub use nat::{Behavior, Hairpin, Nat, NatRules, Pooling, PortRule};
+pub use nat::Nat;
+pub use nat_rules::{Behavior, Full, Hairpin, NatRules, Pooling, PortRule};
 pub use network::{BoxId, Network, RealmId};
 pub(crate) use network::{Next, packet_size};
 pub use oracle::{NEEDED_MTU, Verdict, Why, can_connect_directly};
+pub use preset::{PRESETS, Preset, UnknownPreset, preset};
+pub use probe::{ProbeError, Probed, probe};

@@ -232,7 +232,11 @@ impl Side {
         };
         boxes.iter().try_fold(open, |side, rules| match rules {
             BoxRules::Nat(nat) => Some(Self {
-                mapping: side.mapping.max(nat.mapping),
+                mapping: side.mapping.max(nat.mapping).max(match nat.strangers {
+                    // Its port towards whoever is quicker is another one.
+                    true => Behavior::AddressAndPortDependent,
+                    false => Behavior::EndpointIndependent,
+                }),
                 filtering: side.filtering.max(nat.filtering),
                 wanders: side.wanders
                     || nat.pooling == Pooling::Arbitrary && nat.mapping != Behavior::EndpointIndependent,

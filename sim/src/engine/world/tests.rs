@@ -255,6 +255,7 @@ impl Host for Puncher {
 
 /// Where two punchers live.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Homes {
     /// Each behind its own boxes, outermost first.
     Apart([&'static [BoxRules]; 2]),

@@ -111,8 +111,9 @@ fn ports() {
     assert_eq!(ports(PortRule::Preserve), [5_000, 5_001, 5_002]);
     assert_eq!(ports(PortRule::Sequential(2)), [1_025, 1_027, 1_029]);
     let random = ports(PortRule::Random);
-    assert!(random.iter().all(|port| *port >= FIRST_PORT) && !random.is_sorted_by(|a, b| b - a < 100));
-    assert_eq!(wrap(u16::MAX, 1), FIRST_PORT);
+    assert!(random.iter().all(|port| *port >= 1_024) && !random.is_sorted_by(|a, b| b - a < 100));
+    assert_eq!(wrap((1_024, u16::MAX), u16::MAX, 1), 1_024);
+    assert_eq!(wrap((1_024, 2_000), 1_024, -1), 2_000);
 }
 
 #[test]
@@ -163,4 +164,127 @@ fn a_reboot_forgets() {
     let external = nat.outbound(secs(0), &DRAWS, inside, r).unwrap();
     nat.reboot();
     assert_eq!(nat.inbound(secs(0), r, external), Err(DropReason::NoMapping));
+}
+
+/// External ports of `count` mappings of one internal port, one a second.
+fn sequence(rules: NatRules, count: u64) -> Vec<u16> {
+    let mut nat = nat(rules);
+    let to = |n| SocketAddr::new(addr("40.0.0.1:0").ip(), 1_000 + n as u16);
+    (0..count).map(|n| nat.outbound(secs(n), &DRAWS, cast().0, to(n)).unwrap().port()).collect()
+}
+
+#[test]
+fn sequences_go_either_way_and_others_take_part() {
+    let rules = |step, others| NatRules {
+        ports: PortRule::Sequential(step),
+        others,
+        ..NatRules::new(ALL[2], ALL[2])
+    };
+    assert_eq!(sequence(rules(2, 0), 3), [1_025, 1_027, 1_029]);
+    assert_eq!(sequence(rules(-1, 0), 3), [1_022 + 64_512, 1_021 + 64_512, 1_020 + 64_512]);
+    let shared = sequence(rules(1, 10), 200);
+    assert!(
+        shared.is_sorted() && shared[199] - shared[0] > 1_000,
+        "others take about ten a second: {shared:?}"
+    );
+    assert!(shared.windows(2).any(|pair| pair[1] - pair[0] == 1), "at times nobody is in between");
+}
+
+#[test]
+fn parity_is_kept() {
+    for ports in [PortRule::Random, PortRule::Preserve] {
+        let rules = NatRules { ports, parity: true, ..NatRules::new(ALL[2], ALL[2]) };
+        assert!(sequence(rules, 50).iter().all(|port| port % 2 == 5_000 % 2));
+    }
+}
+
+#[test]
+fn blocks_belong_to_subscribers() {
+    let rules =
+        NatRules { ports: PortRule::Block(4), range: (2_000, 2_007), ..NatRules::new(ALL[2], ALL[2]) };
+    let mut nat = nat(rules);
+    let host = |n: u8, port| SocketAddr::new([100, 64, 0, n].into(), port);
+    let mut port_of = |from| nat.outbound(secs(0), &DRAWS, from, addr("40.0.0.1:1")).map(|it| it.port());
+    let first: Vec<_> = (0..4).map(|n| port_of(host(1, n)).unwrap()).collect();
+    assert!(first.iter().all(|port| (2_000..2_004).contains(port)));
+    assert_eq!(port_of(host(1, 4)), Err(DropReason::Exhausted), "the block is used up");
+    assert!((2_004..2_008).contains(&port_of(host(2, 0)).unwrap()));
+    assert_eq!(port_of(host(3, 0)), Err(DropReason::Exhausted), "there is no block left");
+}
+
+#[test]
+fn overloaded_ports_are_told_apart_by_who_sends() {
+    let (inside, [r, _, other]) = cast();
+    let second = addr("192.168.1.11:5000");
+    let rules = NatRules { ports: PortRule::Overload, ..NatRules::new(ALL[2], ALL[2]) };
+    let mut nat = nat(rules);
+    let external = nat.outbound(secs(0), &DRAWS, inside, r).unwrap();
+    assert_eq!(nat.outbound(secs(0), &DRAWS, second, other), Ok(external));
+    assert_eq!(nat.inbound(secs(0), r, external), Ok(inside));
+    assert_eq!(nat.inbound(secs(0), other, external), Ok(second));
+}
+
+#[test]
+fn limits_drop_or_evict() {
+    let (_, [r, ..]) = cast();
+    let host = |n: u8, port| SocketAddr::new([192, 168, 1, n].into(), port);
+    let limited = |full| NatRules { per_host: Some(2), full, ..NatRules::new(ALL[0], ALL[0]) };
+    let mut dropping = nat(limited(Full::Drop));
+    let mut evicting = nat(limited(Full::Evict));
+    for nat in [&mut dropping, &mut evicting] {
+        let first = nat.outbound(secs(0), &DRAWS, host(1, 1), r).unwrap();
+        nat.outbound(secs(1), &DRAWS, host(1, 2), r).unwrap();
+        assert!(nat.outbound(secs(2), &DRAWS, host(2, 1), r).is_ok(), "others have their own");
+        let third = nat.outbound(secs(2), &DRAWS, host(1, 3), r);
+        if nat.rules().full == Full::Drop {
+            assert_eq!(third, Err(DropReason::Exhausted));
+            assert!(nat.inbound(secs(2), r, first).is_ok());
+        } else {
+            assert!(third.is_ok());
+            assert_eq!(nat.inbound(secs(2), r, first), Err(DropReason::NoMapping), "the oldest had to go");
+        }
+    }
+    let mut slow = nat(NatRules { per_second: Some(10), ..NatRules::new(ALL[0], ALL[0]) });
+    let made =
+        (0..1_000).filter(|n| slow.outbound(Time::from_millis(*n), &DRAWS, host(1, *n as u16), r).is_ok());
+    assert!((19..=22).contains(&made.count()), "a second's worth at once, and ten in the second after");
+}
+
+#[test]
+fn a_filter_may_forget_before_the_mapping_does() {
+    let (inside, [r, _, other]) = cast();
+    let mut nat =
+        nat(NatRules { filter_age: Some(Duration::from_secs(10)), ..NatRules::new(ALL[0], ALL[2]) });
+    let external = nat.outbound(secs(0), &DRAWS, inside, r).unwrap();
+    assert_eq!(nat.inbound(secs(9), r, external), Ok(inside));
+    assert_eq!(nat.outbound(secs(15), &DRAWS, inside, other), Ok(external));
+    assert_eq!(nat.inbound(secs(25), r, external), Err(DropReason::Filtered));
+}
+
+#[test]
+fn an_opened_port_lets_anyone_in_until_it_closes() {
+    let (inside, [r, _, other]) = cast();
+    let mut nat = nat(NatRules::new(ALL[2], ALL[2]));
+    let external = nat.open_port(secs(0), &DRAWS, inside, 7_000, secs(100)).unwrap();
+    assert_eq!(external.port(), 7_000);
+    assert_eq!(nat.inbound(secs(1), other, external), Ok(inside));
+    assert_eq!(nat.outbound(secs(1), &DRAWS, inside, r), Ok(external), "and what is sent leaves from there");
+    assert_eq!(nat.external_endpoints(secs(1), inside), [external]);
+    let second = nat.open_port(secs(1), &DRAWS, addr("192.168.1.11:5000"), 7_000, secs(100)).unwrap();
+    assert_ne!(second, external, "it is taken");
+    assert_eq!(nat.inbound(secs(100), other, external), Err(DropReason::NoMapping));
+}
+
+#[test]
+fn a_stranger_takes_the_endpoint_where_nobody_drops_it() {
+    let (inside, [r, _, other]) = cast();
+    for strangers in [false, true] {
+        let mut nat = nat(NatRules { strangers, ..NatRules::LINUX });
+        let external = nat.outbound(secs(0), &DRAWS, inside, r).unwrap();
+        assert!(nat.inbound(secs(0), other, external).is_err());
+        let to_other = nat.outbound(secs(0), &DRAWS, inside, other).unwrap();
+        assert_eq!(to_other == external, !strangers);
+        let heard = nat.inbound(secs(0), other, external);
+        assert_eq!(heard.is_ok(), !strangers, "{heard:?}");
+    }
 }
