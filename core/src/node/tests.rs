@@ -49,9 +49,23 @@ impl World {
 
     /// As [`World::host`], with hosts by which to enter the DHT.
     fn host_with(&mut self, id: u8, ip: u8, run: u64, code: Option<&str>, bootstrap: &[SocketAddr]) -> usize {
+        self.host_from(None, id, ip, run, code, bootstrap)
+    }
+
+    /// As [`World::host_with`], with what an earlier run kept of the DHT.
+    fn host_from(
+        &mut self,
+        saved: Option<crate::dht::Snapshot>,
+        id: u8,
+        ip: u8,
+        run: u64,
+        code: Option<&str>,
+        bootstrap: &[SocketAddr],
+    ) -> usize {
         let identity = Identity { device: [id; 32], member: [id + 100; 32] };
         let mut config = Config::new(identity, Incarnation(run));
         config.name = format!("n{id}");
+        config.dht.saved = saved;
         config.bootstrap = bootstrap.iter().map(|&addr| crate::base::Host::Addr(addr)).collect();
         let at = SocketAddr::from(([10, 0, 0, ip], 4_000));
         let entropy = [id.wrapping_mul(31).wrapping_add(run as u8); 32];
@@ -326,6 +340,30 @@ fn members_find_each_other_through_the_dht() {
     let last = world.hosts.iter().flat_map(|host| &host.told);
     let last = last.filter(|(_, event)| matches!(event, Event::Connected { .. })).map(|(at, _)| *at).max();
     assert!(last < Some(Time::from_millis(3_000)), "{last:?}");
+}
+
+#[test]
+fn members_who_kept_whom_they_knew_need_nobody_to_enter_by() {
+    let mut world = World::new();
+    let router = world.host_with(9, 9, 1, None, &[]);
+    let bootstrap = [world.hosts[router].at];
+    world.host_with(8, 8, 1, None, &bootstrap);
+    let old = [1, 2].map(|id| world.host_with(id, id, 1, Some("acid tulip"), &bootstrap));
+    world.run(Duration::from_secs(9));
+    let saved = old.map(|index| world.hosts[index].node.dht().snapshot());
+    old.into_iter().chain([router]).for_each(|index| world.hosts[index].alive = false);
+    let [first, second] = saved;
+    let a = world.host_from(Some(first), 1, 1, 2, Some("acid tulip"), &[]);
+    let b = world.host_from(Some(second), 2, 2, 2, Some("acid tulip"), &[]);
+    let lost = world.host(3, 3, 1, "acid tulip");
+    world.run(Duration::from_secs(9));
+    assert_eq!((world.connected(a), world.connected(b)), (1, 1), "{:#?}", world.hosts[a].told);
+    let cut_off = |index: usize| {
+        let is_that = |event: &Event| matches!(event, Event::Trouble { trouble: Trouble::NoBootstrap, .. });
+        world.hosts[index].told.iter().any(|(_, event)| is_that(event))
+    };
+    assert_eq!((cut_off(a), cut_off(b), cut_off(lost)), (false, false, true));
+    assert_eq!(world.connected(lost), 0, "a control: who kept nothing finds nobody");
 }
 
 #[test]
