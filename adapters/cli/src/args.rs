@@ -65,7 +65,7 @@ pub(crate) enum Command {
     },
     /// Show all of it on this machine: a small DHT, three members who meet, and a stranger who hears nothing.
     Demo,
-    /// The DHT alone.
+    /// Ask the DHT, or serve it.
     #[command(subcommand)]
     Dht(DhtCommand),
 }

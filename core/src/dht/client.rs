@@ -10,9 +10,6 @@ use super::table::Answered;
 use crate::base::{Cx, InfoHash, Scope};
 use crate::wire::krpc::{Call, Contact, ErrorReply, Response, Want};
 
-/// Nodes of an earlier run that a lookup begins with. Many of them may be gone; of so many, enough answer.
-const REMEMBERED: usize = 32;
-
 /// The asking side: lookups, and what answers lead to.
 impl Dht {
     /// The question that an answer belongs to; if there is none, the answer is counted as dropped.
@@ -124,7 +121,7 @@ impl Dht {
         let has_lead = start.len() >= 3 && overlay.table.leads_to(&target);
         let seeds = if has_lead { Vec::new() } else { overlay.hosts().to_vec() };
         // After a restart, also those who were there before it: a fresh answer is worth more, so they come second.
-        let start = [start, overlay.remembered.closest(&target, REMEMBERED)].concat();
+        let start = [start, overlay.leads(&target)].concat();
         if !self.sockets.iter().any(|socket| socket.bound.is_ipv4() == ipv4)
             || (start.is_empty() && seeds.is_empty())
         {

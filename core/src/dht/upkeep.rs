@@ -42,6 +42,10 @@ const NEIGHBOURS_OF_NEW_ID: Duration = Duration::from_millis(100);
 /// How often one of the nodes of an earlier run is asked whether it is still there: the whole table in three minutes.
 const ASK_REMEMBERED: Duration = Duration::from_secs(1);
 
+/// Nodes of an earlier run that a lookup begins with, and for how many attempts to enter: a minute.
+const LEADS: usize = 32;
+const MANY_ATTEMPTS: u32 = 7;
+
 /// What is removed from the storage in one go, and when the next go may be.
 const SWEEP: usize = 1_024;
 const SWEEP_PAUSE: Duration = Duration::from_millis(100);
@@ -88,6 +92,12 @@ impl Overlay {
     pub(super) fn restored(id: NodeId, saved: Saved) -> Self {
         let (votes, remembered) = (Votes::restored(&saved.votes), Remembered::new(saved.nodes));
         Self { votes, remembered, ..Self::new(id) }
+    }
+
+    /// Nodes of an earlier run for a lookup to begin with. Many of them may be gone, and of so many some answer; unless it is
+    /// us who are offline, and then so many each time would only cost.
+    pub(super) fn leads(&self, target: &[u8; 20]) -> Vec<Contact> {
+        self.remembered.closest(target, if self.attempts <= MANY_ATTEMPTS { LEADS } else { K })
     }
 
     /// Whether there is nobody to ask.
