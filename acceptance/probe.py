@@ -46,8 +46,9 @@ def _bdecode(data, at):
 
 
 def addr_of(compact):
-    """A 6-byte compact peer as (ip, port)."""
-    return socket.inet_ntoa(compact[:4]), struct.unpack(">H", compact[4:6])[0]
+    """A compact peer of 6 or 18 bytes as (ip, port)."""
+    family = socket.AF_INET if len(compact) == 6 else socket.AF_INET6
+    return socket.inet_ntop(family, compact[:-2]), struct.unpack(">H", compact[-2:])[0]
 
 
 class Krpc:
@@ -55,7 +56,7 @@ class Krpc:
 
     def __init__(self, host="127.0.0.1", port=0):
         self.id = secrets.token_bytes(20)
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind((host, port))
         self.address = self.socket.getsockname()
 
@@ -74,19 +75,26 @@ class Krpc:
             t = secrets.token_bytes(4)
             message = {b"t": t, b"y": b"q", b"q": method.encode(), b"ro": 1,
                        b"a": {b"id": self.id, **{k.encode(): v for k, v in args.items()}}}
-            self.socket.sendto(bencode(message), to)
-            deadline = time.monotonic() + timeout
-            while (left := deadline - time.monotonic()) > 0:
-                self.socket.settimeout(left)
-                try:
-                    data, sender = self.socket.recvfrom(4096)
-                    reply = bdecode(data)
-                except TimeoutError:
-                    break
-                except (ValueError, IndexError, ConnectionError):
-                    continue
-                if sender == to and isinstance(reply, dict) and reply.get(b"t") == t:
-                    return reply.get(b"r") if reply.get(b"y") == b"r" else reply.get(b"e")
+            reply = self.ask(to, bencode(message), t, timeout)
+            if reply is not None:
+                return reply.get(b"r") if reply.get(b"y") == b"r" else reply.get(b"e")
+        return None
+
+    def ask(self, to, datagram, t, timeout=2.0):
+        """The whole reply to a datagram whose transaction id is `t`, or None if there was silence."""
+        self.socket.sendto(datagram, to)
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0:
+            self.socket.settimeout(left)
+            try:
+                data, sender = self.socket.recvfrom(4096)
+                reply = bdecode(data)
+            except TimeoutError:
+                break
+            except (ValueError, IndexError, ConnectionError):
+                continue
+            if sender[:2] == to[:2] and isinstance(reply, dict) and reply.get(b"t") == t and reply.get(b"y") != b"q":
+                return reply
         return None
 
     def peers(self, node, topic):
@@ -94,7 +102,7 @@ class Krpc:
         reply = self.query(node, "get_peers", info_hash=topic)
         if not isinstance(reply, dict):
             return None
-        return {addr_of(v) for v in reply.get(b"values", []) if len(v) == 6}, reply.get(b"token")
+        return {addr_of(v) for v in reply.get(b"values", []) if len(v) in (6, 18)}, reply.get(b"token")
 
     def announce(self, node, topic):
         """Announces this socket's own address; whether the node said yes."""

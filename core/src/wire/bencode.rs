@@ -211,6 +211,10 @@ impl<'a> Reader<'a> {
                 opening @ (b'l' | b'd') => {
                     self.enter(opening)?;
                     dicts = dicts & !(1 << self.depth) | u16::from(opening == b'd') << self.depth;
+                    // Peers in hundreds again: nothing else in here is as long as a list of strings.
+                    while opening == b'l' && self.peek()?.is_ascii_digit() {
+                        self.bytes()?;
+                    }
                 }
                 _ => return Err(Error::Unexpected),
             }
@@ -255,6 +259,13 @@ impl<'a> Reader<'a> {
     /// A byte string that is not counted as a value: a dictionary's key.
     #[inline]
     fn string(&mut self) -> Result<&'a [u8], Error> {
+        // Most are shorter than 10 bytes: keys, transaction ids, tokens, peers.
+        if let Some([digit @ b'0'..=b'9', b':', rest @ ..]) = self.bytes.get(self.at..) {
+            let length = usize::from(digit - b'0');
+            let string = rest.get(..length).ok_or(Error::Truncated)?;
+            self.at += 2 + length;
+            return Ok(string);
+        }
         let first = self.peek()?;
         if !first.is_ascii_digit() {
             return Err(Error::Unexpected);

@@ -74,9 +74,8 @@ impl Query<'_> {
             }
             Call::AnnouncePeer { info_hash, port, implied_port, seed, token } => {
                 self.write_id(to);
-                if *implied_port {
-                    to.bytes(b"implied_port").int(1);
-                }
+                // Where it is 0 it says nothing (BEP 5); but librqbit-dht does not answer without it.
+                to.bytes(b"implied_port").int((*implied_port).into());
                 to.bytes(b"info_hash").bytes(info_hash.as_bytes());
                 to.bytes(b"port").int((*port).into());
                 if *seed {

@@ -329,9 +329,23 @@ impl<'a> Values<'a> {
 
     /// The peers; elements of another length are left out.
     pub fn iter(self) -> impl Iterator<Item = SocketAddr> + use<'a> {
-        let mut reader = bencode::Reader::new(self.0);
-        std::iter::from_fn(move || (!reader.is_at_end()).then(|| reader.bytes_or_skip().ok()).flatten())
-            .filter_map(|value| read_addr(value?))
+        let mut list = self.0;
+        std::iter::from_fn(move || {
+            while !list.is_empty() {
+                // All but a few are IPv4.
+                if let [b'6', b':', a, b, c, d, high, low, rest @ ..] = list {
+                    list = rest;
+                    return Some(SocketAddr::from(([*a, *b, *c, *d], u16::from_be_bytes([*high, *low]))));
+                }
+                let mut reader = bencode::Reader::new(list);
+                let value = reader.bytes_or_skip().ok()?;
+                list = list.get(reader.position()..)?;
+                if let Some(peer) = value.and_then(read_addr) {
+                    return Some(peer);
+                }
+            }
+            None
+        })
     }
 }
 

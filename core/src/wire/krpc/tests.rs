@@ -156,8 +156,8 @@ fn bep33_scrape() {
     );
     assert!(matches!(query(message).call, Call::GetPeers { scrape: true, .. }));
     let message = golden(
-        b"d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz1234564:porti6881e4:seedi1e5:token8:aoeusnth\
-          e1:q13:announce_peer1:t2:aa1:y1:qe",
+        b"d1:ad2:id20:abcdefghij012345678912:implied_porti0e9:info_hash20:mnopqrstuvwxyz1234564:porti6881e\
+          4:seedi1e5:token8:aoeusnthe1:q13:announce_peer1:t2:aa1:y1:qe",
     );
     assert!(matches!(query(message).call, Call::AnnouncePeer { seed: true, .. }));
     let filter = |name: &str, byte: u8| [format!("4:{name}256:").as_bytes(), &[byte; 256]].concat();
