@@ -23,7 +23,7 @@ FORMS = {
     "stored": {"target", "nodes", "key", "seq"},
     "item": {"target", "value", "value_hex", "key", "salt", "seq", "signature"},
     "key": {"file", "public_key"},
-    "stats": {"nodes_v4", "nodes_v6", "sent", "responses", "errors", "timeouts", "queries", "dropped"},
+    "stats": {"nodes_v4", "nodes_v6", "observed", "sent", "responses", "errors", "timeouts", "queries", "dropped"},
     "node": {"id", "addr", "bucket", "rtt_ms", "quiet_ms", "failures"},
     "table": {"nodes"},
     "error": {"stage", "message", "hint"},
@@ -95,6 +95,7 @@ def verbs(world):
     check(search.events[-1]["peers"] == 2, "the end is told last, and each peer only once")
     stats = ask(world, "stats", bootstrap=entry).events[0]
     check(stats["nodes_v4"] == 4 and stats["responses"] >= 4 and stats["queries"] == 0, f"{stats}")
+    check(len(stats["observed"]) == 1 and stats["observed"][0].startswith("127.0.0.1:"), f"{stats}")
     table = ask(world, "table", bootstrap=entry)
     check({e["addr"] for e in table.all("node")} == {addr for _, addr in nodes}, f"{table.lines}")
     check(table.events[-1]["nodes"] == 4, f"{table.lines}")

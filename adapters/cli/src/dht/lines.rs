@@ -1,5 +1,7 @@
 //! What the verbs of `moot dht` print with `--json`: the fields of each event.
 
+use std::net::SocketAddr;
+
 use folkmoot::core::dht::{Counters, Item, Known, Stats};
 use folkmoot::{InfoHash, Pong};
 use serde::Serialize;
@@ -14,7 +16,7 @@ pub(super) struct PongLine {
 }
 
 impl PongLine {
-    pub(super) fn new(addr: std::net::SocketAddr, pong: &Pong) -> Self {
+    pub(super) fn new(addr: SocketAddr, pong: &Pong) -> Self {
         Self {
             addr: addr.to_string(),
             id: pong.id.to_string(),
@@ -93,6 +95,7 @@ pub(super) struct KeyLine {
 pub(super) struct StatsLine {
     nodes_v4: usize,
     nodes_v6: usize,
+    observed: Vec<String>,
     sent: u64,
     responses: u64,
     errors: u64,
@@ -102,11 +105,12 @@ pub(super) struct StatsLine {
 }
 
 impl StatsLine {
-    pub(super) fn new(stats: &Stats) -> Self {
+    pub(super) fn new(stats: &Stats, observed: &[SocketAddr]) -> Self {
         let Counters { sent, responses, errors, timeouts, queries, .. } = stats.counters;
         Self {
             nodes_v4: stats.nodes_v4,
             nodes_v6: stats.nodes_v6,
+            observed: observed.iter().map(ToString::to_string).collect(),
             sent,
             responses,
             errors,

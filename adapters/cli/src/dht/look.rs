@@ -16,7 +16,7 @@ pub(super) fn stats(options: &GuestOptions, started: Instant) -> Exit {
     guest::run(options, started, async |guest| {
         let entered = guest.report.seconds();
         Timer::after(SETTLE.min(guest.left())).await;
-        let stats = guest.dht.stats().await?;
+        let (stats, observed) = (guest.dht.stats().await?, guest.dht.observed().await?);
         let counters = &stats.counters;
         let mut text = format!(
             "entered with {} in {entered:.1} s\n\
@@ -32,10 +32,13 @@ pub(super) fn stats(options: &GuestOptions, started: Instant) -> Exit {
             counters.timeouts,
             counters.queries,
         );
+        for addr in &observed {
+            text.push_str(&format!("\nseen by others   at {addr}"));
+        }
         for (why, count) in dropped(counters) {
             text.push_str(&format!("\ndropped          {count} {why}"));
         }
-        guest.report.result("stats", StatsLine::new(&stats), text)?;
+        guest.report.result("stats", StatsLine::new(&stats, &observed), text)?;
         Ok(Exit::Success)
     })
 }

@@ -217,6 +217,15 @@ impl Dht {
         self.ask(Call::Stats).await
     }
 
+    /// Our addresses, at most one of each family, as the majority of those who answered lately see them.
+    ///
+    /// # Errors
+    ///
+    /// If the node has stopped.
+    pub async fn observed(&self) -> Result<Vec<SocketAddr>, DhtError> {
+        self.ask(Call::Observed).await
+    }
+
     /// The nodes in the routing tables.
     ///
     /// # Errors

@@ -237,6 +237,10 @@ impl DhtNode {
                 return false;
             }
             Call::Progress(target, reply) => drop(reply.try_send(self.dht.progress(target))),
+            Call::Observed(reply) => {
+                let observed = [true, false].into_iter().filter_map(|ipv4| self.dht.observed(ipv4)).collect();
+                let _ = reply.try_send(observed);
+            }
             Call::Stats(reply) => drop(reply.try_send(self.dht.stats())),
             Call::Table(reply) => drop(reply.try_send(self.dht.table(self.clock.now()).collect())),
         }

@@ -21,6 +21,7 @@ pub(super) enum Call {
     Close(Sender<()>),
     Progress(InfoHash, Sender<Option<Progress>>),
     Stats(Sender<Stats>),
+    Observed(Sender<Vec<SocketAddr>>),
     Table(Sender<Vec<Known>>),
 }
 
