@@ -10,14 +10,15 @@ pub(super) fn public(n: u32) -> IpAddr {
     Ipv4Addr::new(a as u8, b as u8, c as u8, d as u8).into()
 }
 
-/// Address number `n` of a home network. All homes use the same, as they do.
-pub(super) fn home(n: u32) -> IpAddr {
-    Ipv4Addr::from(u32::from(Ipv4Addr::new(192, 168, 1, 10)) + n).into()
+/// Address number `n` of a home network with `outside` NATs around its own. All homes use the same, as they do, but not one
+/// within the other, where nothing would be routed.
+pub(super) fn home(outside: usize, n: u32) -> IpAddr {
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(192, 168, 1 + outside as u8, 10)) + n).into()
 }
 
-/// Address number `n` inside a carrier's NAT (RFC 6598).
-pub(super) fn carrier(n: u32) -> IpAddr {
-    Ipv4Addr::from(u32::from(Ipv4Addr::new(100, 64, 0, 10)) + n).into()
+/// Address number `n` inside a carrier's NAT (RFC 6598) with `outside` NATs around it. As with [`home`], none is within itself.
+pub(super) fn carrier(outside: usize, n: u32) -> IpAddr {
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(100, 64 + (outside % 64) as u8, 0, 10)) + n).into()
 }
 
 /// Address number `n` behind a CLAT (RFC 7335).
@@ -46,7 +47,12 @@ mod tests {
         assert!(publics.iter().all(|ip| Scope::of(*ip) == Scope::Global));
         assert_eq!(publics.iter().collect::<BTreeSet<_>>().len(), publics.len());
         assert_eq!(publics[..15_000].iter().map(|ip| Prefix::of(*ip)).collect::<BTreeSet<_>>().len(), 15_000);
-        assert!((0..240).map(home).chain((0..60_000).map(carrier)).all(|ip| Scope::of(ip) == Scope::Private));
+        assert!(
+            (0..240)
+                .map(|n| home(0, n))
+                .chain((0..60_000).map(|n| carrier(1, n)))
+                .all(|ip| Scope::of(ip) == Scope::Private)
+        );
         let sites: Vec<_> = (0..100_000).map(|n| site(n, 0)).collect();
         assert!(sites.iter().all(|ip| Scope::of(*ip) == Scope::Global));
         assert_eq!(sites.iter().map(|ip| Prefix::of(*ip)).collect::<BTreeSet<_>>().len(), sites.len());

@@ -136,6 +136,15 @@ impl Middlebox {
         }
     }
 
+    /// The external endpoints of an internal one at this moment; its own where nothing is translated.
+    pub fn external_endpoints(&self, now: Time, inside: SocketAddr) -> Vec<SocketAddr> {
+        match self {
+            Self::Nat(nat) => nat.external_endpoints(now, inside),
+            Self::Clat(_, outside) => outside.iter().map(|ip| SocketAddr::new(*ip, inside.port())).collect(),
+            Self::Firewall(_) | Self::UdpBlocked | Self::Router => vec![inside],
+        }
+    }
+
     /// Its external addresses; none if it translates nothing.
     pub fn external_addresses(&self) -> Vec<IpAddr> {
         match self {

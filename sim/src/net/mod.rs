@@ -10,6 +10,7 @@ mod nat;
 mod nat_rules;
 mod network;
 mod oracle;
+mod packet_oracle;
 mod preset;
 mod probe;
 
@@ -24,5 +25,6 @@ pub use nat_rules::{Behavior, Full, Hairpin, NatRules, Pooling, PortRule};
 pub use network::{BoxId, Network, RealmId};
 pub(crate) use network::{Next, packet_size};
 pub use oracle::{NEEDED_MTU, Verdict, Why, can_connect_directly};
+pub use packet_oracle::{Outcome, Strategy};
 pub use preset::{PRESETS, Preset, UnknownPreset, preset};
 pub use probe::{ProbeError, Probed, probe};

@@ -188,11 +188,22 @@ impl Network {
         let links = way.iter().map(|id| self.boxes[id.0 as usize].link);
         let links = std::iter::once(place.link).chain(links).map(|link| self.links[link.0 as usize].rules());
         Some(Stand {
+            realm: place.realm,
             addresses: &place.addresses,
             rules: way.iter().map(|id| *self.boxes[id.0 as usize].gate.rules()).collect(),
             links: links.collect(),
             way,
         })
+    }
+
+    /// The rules of the link that a box is attached by.
+    pub(super) fn box_link(&self, id: BoxId) -> Option<LinkRules> {
+        self.boxes.get(id.0 as usize).map(|seat| self.links[seat.link.0 as usize].rules())
+    }
+
+    /// The rules of the link outwards from a realm.
+    pub(super) fn uplink(&self, realm: RealmId) -> Option<LinkRules> {
+        self.realms.get(realm.0 as usize)?.uplink.and_then(|id| self.box_link(id))
     }
 
     /// All hosts in a realm but one, for its multicast.
@@ -306,6 +317,7 @@ impl Network {
     /// A new IPv4 address in `realm` that leads to `leaf`. Where nothing is translated it is one of the realm outside, and known
     /// there.
     fn give_v4(&mut self, realm: RealmId, leaf: Leaf) -> Option<IpAddr> {
+        let outside = self.way_out(realm).len().saturating_sub(1);
         let here = &mut self.realms[realm.0 as usize];
         let given = here.v4.as_mut()?;
         let uplink = here.uplink.map(|id| {
@@ -320,9 +332,9 @@ impl Network {
             Some((_, _, BoxRules::Nat(_))) => {
                 *given += 1;
                 match leaf {
-                    Leaf::Host(_) => addresses::home(*given - 1),
+                    Leaf::Host(_) => addresses::home(outside, *given - 1),
                     // Between a carrier's NAT and a subscriber's.
-                    Leaf::Box(_) => addresses::carrier(*given - 1),
+                    Leaf::Box(_) => addresses::carrier(outside, *given - 1),
                 }
             }
             Some((_, _, BoxRules::Clat)) => {
@@ -387,6 +399,7 @@ impl Network {
 /// Where a host stands: what the oracle looks at.
 #[derive(Debug)]
 pub(super) struct Stand<'a> {
+    pub(super) realm: RealmId,
     pub(super) addresses: &'a [IpAddr],
     /// The boxes on the way outwards, innermost first, and how they behave.
     pub(super) way: Vec<BoxId>,

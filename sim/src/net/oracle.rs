@@ -22,7 +22,7 @@ pub enum Why {
     BothStable,
     /// One is stable and does not filter by port, so the other's unknown port gets through.
     StableAndLenient,
-    /// Neither is stable, but one hears anyone, and one keeps its mapping for all ports of a host.
+    /// Neither is stable, but one hears unknown ports, and one keeps its mapping for all ports of a host.
     OneHearsAnyone,
     /// One of the two lets no UDP pass.
     UdpBlocked,
@@ -74,10 +74,10 @@ pub fn can_connect_directly(a: &[BoxRules], b: &[BoxRules]) -> Verdict {
                 Endpoint => Verdict::no(Why::UnknownPort),
             }
         }
-        // Only who hears anyone gets a first packet. Its answer comes from a new port, which the first sender must admit;
+        // Only who hears unknown ports gets a first packet. Its answer comes from a new port, which the first sender must admit;
         // and one of the two must then send to a changed port of the same host without changing its own.
         (Address | Endpoint, Address | Endpoint) => {
-            let opens = |x: Side, y: Side| x.filtering == Any && y.filtering != Endpoint;
+            let opens = |x: Side, y: Side| x.opens && y.filtering != Endpoint;
             if !opens(a, b) && !opens(b, a) {
                 Verdict::no(Why::UnknownPort)
             } else if a.wanders || b.wanders {
@@ -135,8 +135,17 @@ impl Network {
 /// packets turn round there; and who is right behind it is reached at its own address.
 fn behind_one_nat(a: &[BoxRules], b: &[BoxRules], shared: usize) -> Verdict {
     let (own_a, own_b) = (&a[..a.len() - shared], &b[..b.len() - shared]);
-    let is_open = |boxes: &[BoxRules]| boxes.iter().all(|rules| *rules == BoxRules::Router);
-    if is_open(own_a) && Side::of(own_b).is_some() || is_open(own_b) && Side::of(own_a).is_some() {
+    let [side_a, side_b] = [own_a, own_b].map(Side::of);
+    let (Some(side_a), Some(side_b)) = (side_a, side_b) else { return Verdict::no(Why::UdpBlocked) };
+    let is_seen_as_it_is = |boxes: &[BoxRules]| !boxes.iter().any(|rules| matches!(rules, BoxRules::Nat(_)));
+    let hears_anyone = |side: Side| side.filtering == Behavior::EndpointIndependent;
+    let near = match [own_a, own_b].map(is_seen_as_it_is) {
+        [true, true] => can_connect_directly(own_a, own_b).direct,
+        [true, false] => hears_anyone(side_a),
+        [false, true] => hears_anyone(side_b),
+        [false, false] => false,
+    };
+    if near {
         return Verdict::yes(Why::Neighbours);
     }
     let Some(BoxRules::Nat(nat)) = a.last() else { return Verdict::no(Why::NoHairpin) };
@@ -146,13 +155,13 @@ fn behind_one_nat(a: &[BoxRules], b: &[BoxRules], shared: usize) -> Verdict {
         // What is heard comes from an endpoint that nobody has sent to, and the answer goes there, not back through the NAT.
         Hairpin::Internal => {
             let all = can_connect_directly(a, b);
-            let hears_anyone =
-                |own| Side::of(own).is_some_and(|side| side.filtering == Behavior::EndpointIndependent);
-            let is_stable =
-                |own| Side::of(own).is_some_and(|side| side.mapping == Behavior::EndpointIndependent);
-            if all.direct && !(hears_anyone(own_a) && hears_anyone(own_b)) {
+            let is_stable = |side: Side| side.mapping == Behavior::EndpointIndependent;
+            if nat.filtering == Behavior::EndpointIndependent && hears_anyone(side_a) && hears_anyone(side_b)
+            {
+                can_connect_directly(own_a, own_b)
+            } else if all.direct && !(hears_anyone(side_a) && hears_anyone(side_b)) {
                 Verdict::no(Why::NoHairpin)
-            } else if all.direct && !is_stable(own_a) && !is_stable(own_b) {
+            } else if all.direct && !is_stable(side_a) && !is_stable(side_b) {
                 Verdict::no(Why::BothUnstable)
             } else {
                 all
@@ -220,6 +229,9 @@ struct Side {
     filtering: Behavior,
     /// Whether it appears from several addresses.
     wanders: bool,
+    /// Whether someone whose address it knows, but not the port, is heard at the endpoint that a server saw. From its first box
+    /// that changes ports on, that endpoint is of a mapping through which nothing went but to the server.
+    opens: bool,
 }
 
 impl Side {
@@ -229,6 +241,14 @@ impl Side {
             mapping: Behavior::EndpointIndependent,
             filtering: Behavior::EndpointIndependent,
             wanders: false,
+            opens: true,
+        };
+        let opens = |side: Self, mapping: Behavior, filtering: Behavior| {
+            side.opens
+                && match side.mapping.max(mapping) {
+                    Behavior::EndpointIndependent => filtering != Behavior::AddressAndPortDependent,
+                    _ => filtering == Behavior::EndpointIndependent,
+                }
         };
         boxes.iter().try_fold(open, |side, rules| match rules {
             BoxRules::Nat(nat) => Some(Self {
@@ -238,12 +258,16 @@ impl Side {
                     false => Behavior::EndpointIndependent,
                 }),
                 filtering: side.filtering.max(nat.filtering),
+                opens: opens(side, nat.mapping, nat.filtering),
                 wanders: side.wanders
-                    || nat.pooling == Pooling::Arbitrary && nat.mapping != Behavior::EndpointIndependent,
+                    || nat.pooling == Pooling::Arbitrary
+                        && (nat.mapping != Behavior::EndpointIndependent || nat.strangers),
             }),
-            BoxRules::Firewall { filtering, .. } => {
-                Some(Self { filtering: side.filtering.max(*filtering), ..side })
-            }
+            BoxRules::Firewall { filtering, .. } => Some(Self {
+                filtering: side.filtering.max(*filtering),
+                opens: opens(side, side.mapping, *filtering),
+                ..side
+            }),
             BoxRules::UdpBlocked => None,
             BoxRules::Router | BoxRules::Clat => Some(side),
         })
@@ -262,7 +286,7 @@ impl fmt::Display for Why {
             Self::SameNetwork => "they are in the same network",
             Self::BothStable => "both keep one external endpoint for everyone",
             Self::StableAndLenient => "one keeps its endpoint and admits unknown ports of the other",
-            Self::OneHearsAnyone => "one hears anyone, and one keeps its port for all ports of a host",
+            Self::OneHearsAnyone => "one hears unknown ports, and one keeps its port for all ports of a host",
             Self::UdpBlocked => "one of them lets no UDP pass",
             Self::UnknownPort => "one changes its port, and the other admits only ports it has sent to",
             Self::BothUnstable => "both change their port whenever they answer",
