@@ -53,6 +53,8 @@ pub struct Log {
     confirmed: BTreeMap<DeviceId, Confirmed>,
     /// Devices that confirmed more than the application was told.
     unreported: BTreeSet<DeviceId>,
+    /// No link is due before this.
+    due: Option<Time>,
     counters: Counters,
 }
 
@@ -168,6 +170,7 @@ impl Log {
             links: BTreeMap::new(),
             confirmed: BTreeMap::new(),
             unreported: BTreeSet::new(),
+            due: None,
             counters: Counters::default(),
         }
     }
@@ -201,6 +204,7 @@ impl Log {
         self.devices.insert(device, true);
         self.newcomers.push(device);
         self.links.values_mut().for_each(|link| link.welcome(device, cx.now));
+        self.plan();
     }
 
     /// `device` is not expected back: what we say does not wait for it. It may still have everything if it comes.
@@ -239,6 +243,7 @@ impl Log {
         self.store.push(self.me, entry);
         self.store.make_room(self.confirmed_by_all());
         self.schedule_everywhere(self.me, cx.now);
+        self.plan();
         Ok(seq)
     }
 
@@ -271,6 +276,7 @@ impl Log {
         let link =
             Link::new((device, incarnation), &self.store, links, |low, high| cx.rng.between(low, high));
         self.links.insert(device, link);
+        self.plan();
     }
 
     /// The link to a device is gone, and with it whatever was under way.
@@ -293,7 +299,7 @@ impl Log {
             self.counters.unlinked += 1;
             return Ok(());
         }
-        match Frame::parse(bytes).map_err(|_| Misbehaved::Malformed)? {
+        let taken = match Frame::parse(bytes).map_err(|_| Misbehaved::Malformed)? {
             Frame::Have(haves) => self.handle_have(cx.now, from, &haves),
             Frame::Entries(frame) => self.handle_entries(cx.now, from, &frame),
             Frame::Admission(log, admission) => self.handle_admission(cx.now, from, log, &admission),
@@ -301,7 +307,9 @@ impl Log {
                 self.counters.unknown_frames += 1;
                 Ok(())
             }
-        }
+        };
+        self.plan();
+        taken
     }
 
     fn handle_have(&mut self, now: Time, from: DeviceId, haves: &Haves) -> Result<(), Misbehaved> {
@@ -459,6 +467,14 @@ impl Log {
     ///
     /// To be called for every linked device with room in its channel, until it gives `None`, after any other call.
     pub fn pull(&mut self, cx: &mut Cx<'_>, device: DeviceId, max_bytes: usize) -> Option<Vec<u8>> {
+        let frame = self.next_frame(cx, device, max_bytes);
+        // One link changed. If it was the first that was due and is no more, one wake too early is cheaper than to ask them all.
+        let due = self.links.get(&device).and_then(Link::next_wake);
+        self.due = self.due.into_iter().chain(due).min();
+        frame
+    }
+
+    fn next_frame(&mut self, cx: &mut Cx<'_>, device: DeviceId, max_bytes: usize) -> Option<Vec<u8>> {
         let link = self.links.get_mut(&device)?;
         let room = max_bytes.saturating_sub(16) / Have::SIZE;
         let is_welcome = |log: LogId| self.store.has_ample_room() && self.devices.contains_key(&log.device);
@@ -524,13 +540,19 @@ impl Log {
 
     /// Time has come for something: [`Log::pull`] has more to give.
     pub fn on_wake(&mut self, cx: &mut Cx<'_>) {
-        self.links.values_mut().for_each(|link| link.on_wake(cx.now));
+        if self.due.is_some_and(|due| due <= cx.now) {
+            self.links.values_mut().for_each(|link| link.on_wake(cx.now));
+            self.plan();
+        }
     }
 
     /// When [`Log::on_wake`] is to be called.
     pub fn next_wake(&self) -> Option<Wake> {
-        let at = self.links.values().filter_map(Link::next_wake).min()?;
-        Some(Wake::new(at, "log.sync"))
+        Some(Wake::new(self.due?, "log.sync"))
+    }
+
+    fn plan(&mut self) {
+        self.due = self.links.values().filter_map(Link::next_wake).min();
     }
 
     fn refuse(&mut self, from: DeviceId, log: LogId, now: Time) {

@@ -86,6 +86,8 @@ pub struct Rendezvous {
     next_poll: Time,
     turn: usize,
     doors: BTreeMap<SocketAddr, Door>,
+    /// No knock is due before this.
+    knock_at: Option<Time>,
     networks: BTreeMap<Prefix, Time>,
     allowance: u32,
     refilled: Time,
@@ -125,6 +127,7 @@ impl Rendezvous {
             next_poll: cx.now,
             turn: 0,
             doors: BTreeMap::new(),
+            knock_at: None,
             networks: BTreeMap::new(),
             allowance: ALLOWANCE,
             refilled: cx.now,
@@ -204,6 +207,7 @@ impl Rendezvous {
                 answered: false,
             };
             self.doors.insert(address, door);
+            self.knock_at = Some(cx.now);
             taken.push(address);
         }
         self.knock_due(cx.now);
@@ -224,6 +228,7 @@ impl Rendezvous {
             address,
             Door { transaction, first: cx.now, sent: 0, due: Some(cx.now), answered: false },
         );
+        self.knock_at = Some(cx.now);
         self.knock_due(cx.now);
     }
 
@@ -279,8 +284,7 @@ impl Rendezvous {
     /// When something is due next.
     pub fn next_wake(&self) -> Option<Wake> {
         let poll = (self.mode != Mode::Quiet).then(|| Wake::new(self.next_poll, "rendezvous.poll"));
-        let knock = self.doors.values().filter_map(|door| door.due).min();
-        Wake::earliest(poll, knock.map(|at| Wake::new(at, "rendezvous.knock")))
+        Wake::earliest(poll, self.knock_at.map(|at| Wake::new(at, "rendezvous.knock")))
     }
 
     /// What to do next.
@@ -305,6 +309,9 @@ impl Rendezvous {
     }
 
     fn knock_due(&mut self, now: Time) {
+        if self.knock_at.is_none_or(|at| at > now) {
+            return;
+        }
         for (&to, door) in &mut self.doors {
             if door.due.is_none_or(|due| due > now) {
                 continue;
@@ -324,6 +331,7 @@ impl Rendezvous {
             door.due = TRIES.get(door.sent).map(|&after| (door.first + after).max(now + PREFIX_GAP));
         }
         self.networks.retain(|_, &mut last| last + PREFIX_GAP > now);
+        self.knock_at = self.doors.values().filter_map(|door| door.due).min();
     }
 
     fn refill(&mut self, now: Time) {

@@ -356,7 +356,7 @@ impl Node {
         self.slots_freed = false;
         let free = limits::FORMING.saturating_sub(self.links.forming());
         let mut queued: Vec<(bool, DeviceId)> = Vec::new();
-        for (&device, peer) in &self.links.peers {
+        for (&device, peer) in self.links.peers.iter() {
             if matches!(peer.state, PeerState::Queued) {
                 queued.push((peer.heard.is_none(), device));
             }
@@ -372,7 +372,8 @@ impl Node {
         let now = self.context.now;
         let mut late = Vec::new();
         let mut again = Vec::new();
-        for (&device, peer) in &mut self.links.peers {
+        for device in self.links.peers.due(now) {
+            let Some(peer) = self.links.peers.get_mut(&device) else { continue };
             match &mut peer.state {
                 PeerState::Dialed(dial) => {
                     if dial.deadline.is_some_and(|at| at <= now) {

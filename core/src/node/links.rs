@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::api::{MeetingHandle, Stage};
+use super::peers::Peers;
 use crate::base::{DeviceId, Incarnation, SocketId, Time, Wake};
 use crate::limits;
 use crate::meeting::Ufrag;
@@ -13,7 +14,7 @@ use crate::peer::Link;
 /// Every device this node has, wants or had a link to.
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    pub(super) peers: BTreeMap<DeviceId, Peer>,
+    pub(super) peers: Peers,
     /// Local ufrags of live dials.
     by_ufrag: BTreeMap<Ufrag, DeviceId>,
     by_address: BTreeMap<SocketAddr, Addressees>,
@@ -158,7 +159,7 @@ impl Peer {
         self.reached = Stage::Checks;
     }
 
-    fn next_wake(&self) -> Option<Wake> {
+    pub(super) fn next_wake(&self) -> Option<Wake> {
         match &self.state {
             PeerState::Away | PeerState::Queued => None,
             PeerState::Retry(at) => Some(Wake::new(*at, "link.retry")),
@@ -319,7 +320,7 @@ impl Links {
     }
 
     pub(super) fn next_wake(&self) -> Option<Wake> {
-        self.peers.values().fold(None, |wake, peer| Wake::earliest(wake, peer.next_wake()))
+        self.peers.next_wake()
     }
 }
 

@@ -24,6 +24,7 @@ mod links;
 mod me;
 mod membership;
 mod network;
+mod peers;
 #[cfg(test)]
 mod tests;
 

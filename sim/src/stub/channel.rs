@@ -90,7 +90,7 @@ const FINISHED: u8 = 20;
 const MESSAGE_HEADER: usize = 12;
 /// How much precedes a certificate in its message, and follows it.
 const AROUND_CERTIFICATE: (usize, usize) = (7, 2);
-/// More packets than this wait for no handshake: SCTP starts with a window of four.
+/// More packets than this wait for no handshake, and for nobody to take them: SCTP starts with a window of four.
 const QUEUED: usize = 64;
 
 impl SecureChannel for SimDtls {
@@ -224,6 +224,8 @@ impl SimDtls {
                 self.hello = Sha256::digest(message).into();
                 let answer = server_hello(&self.random);
                 self.share(&answer);
+                // What overtakes the client's last flight can be read already, and is kept until that has come.
+                self.share_data(&self.certificate.clone());
                 self.state = State::Shaking;
                 self.begin_flight(Flight::Server);
             }
@@ -240,6 +242,18 @@ impl SimDtls {
         self.handshake = Some(Keys::new(secret, Epoch::Handshake, self.is_client));
     }
 
+    /// The secret of what follows is also one of who the server is. Who the client is shows in its flight, before which
+    /// nothing is let through.
+    fn share_data(&mut self, server: &[u8]) {
+        let Some(handshake) = &self.handshake else { return };
+        let secret = Sha256::new()
+            .chain_update(handshake.secret)
+            .chain_update(Sha256::digest(server))
+            .finalize()
+            .into();
+        self.data = Some(Keys::new(secret, Epoch::Data, self.is_client));
+    }
+
     fn sealed(&mut self, epoch: Epoch, low: u16, body: &[u8]) {
         let keys = match epoch {
             // A client is done with these once it has answered them.
@@ -254,7 +268,7 @@ impl SimDtls {
         match content {
             Content::Handshake => self.handshake(number, &message),
             Content::Ack => self.acknowledged(&message),
-            Content::Data if self.state == State::Open => self.received.push_back(message),
+            Content::Data if self.received.len() < QUEUED => self.received.push_back(message),
             Content::Alert if self.state == State::Open && !self.heard_goodbye => {
                 self.heard_goodbye = true;
                 self.events.push_back(Event::Goodbye);
@@ -293,17 +307,8 @@ impl SimDtls {
 
     /// The other end's flight is complete: the last flight answers it, and data follows.
     fn open(&mut self) {
-        let Some(handshake) = &self.handshake else { return };
-        let (ours, theirs) = (&*self.certificate, &*self.peer_certificate);
-        let (client, server) = if self.is_client { (ours, theirs) } else { (theirs, ours) };
-        let secret = Sha256::new()
-            .chain_update(handshake.secret)
-            .chain_update(Sha256::digest(server))
-            .chain_update(Sha256::digest(client))
-            .finalize()
-            .into();
-        self.data = Some(Keys::new(secret, Epoch::Data, self.is_client));
         if self.is_client {
+            self.share_data(&self.peer_certificate.clone());
             self.begin_flight(Flight::Client(Vec::new()));
         } else {
             self.send_flight();
