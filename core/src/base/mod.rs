@@ -6,6 +6,7 @@ mod addr;
 mod backoff;
 mod cx;
 mod ids;
+pub mod mutant;
 mod outbox;
 mod rng;
 #[cfg(feature = "rtc")]

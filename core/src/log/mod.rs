@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::base::mutant::{Mutant, is_planted};
 use crate::base::{Cx, DeviceId, Incarnation, MeetingId, Signer, Time, UnixTime, Wake};
 use crate::limits;
 use crate::wire::frame::log::{self as wire, Admission, Entries, Frame, Have, Haves, MAX_ADMITS};
@@ -516,6 +517,13 @@ impl Log {
                 return None;
             }
             link.sent(log, from + entries.len() as u64);
+            if is_planted(Mutant::EarlyDelivered)
+                && is_ours
+                && let Some(confirmed) = self.confirmed.get_mut(&device)
+            {
+                confirmed.next = confirmed.next.max(from + entries.len() as u64);
+                self.unreported.insert(device);
+            }
             link.schedule(log, held, is_ours, cx.now);
             return Some(Frame::Entries(Entries { log, from, entries }).encode());
         }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::base::mutant::{Mutant, is_planted};
 use crate::base::{Cx, InfoHash, Prefix, Scope, Time, Wake};
 use crate::limits;
 use crate::wire::stun::TransactionId;
@@ -329,6 +330,9 @@ impl Rendezvous {
             self.actions.push_back(Action::Knock { to, transaction: door.transaction, attempt });
             door.sent += 1;
             door.due = TRIES.get(door.sent).map(|&after| (door.first + after).max(now + PREFIX_GAP));
+            if is_planted(Mutant::KnockForever) {
+                door.due = Some(now + Duration::from_millis(500));
+            }
         }
         self.networks.retain(|_, &mut last| last + PREFIX_GAP > now);
         self.knock_at = self.doors.values().filter_map(|door| door.due).min();

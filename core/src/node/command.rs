@@ -7,6 +7,7 @@ use super::api::{
 use super::attendance::{Attendance, FAREWELL, Held, Open, Phase};
 use super::links::Peer;
 use crate::base::DeviceId;
+use crate::base::mutant::{Mutant, is_planted};
 use crate::limits;
 use crate::log::{AppendError, Log, MAX_TEXT};
 use crate::meeting::Keys;
@@ -111,6 +112,7 @@ impl Node {
         }
         match appended {
             Ok(seq) => {
+                let seq = if is_planted(Mutant::RepeatNumber) { seq.saturating_sub(1) } else { seq };
                 self.context.event(Event::Sent { meeting: handle, tag, seq });
                 self.stirred.insert(handle);
             }

@@ -2,6 +2,7 @@
 
 use super::Node;
 use super::api::{Event, MeetingHandle, Path};
+use crate::base::mutant::{Mutant, is_planted};
 use crate::base::{DeviceId, MemberId, Scope};
 use crate::limits;
 use crate::log;
@@ -110,10 +111,26 @@ impl Node {
             };
             match event {
                 log::Event::Message { log, seq, at, text, history } => {
-                    let device = log.device;
+                    let device = if is_planted(Mutant::WrongAuthor) { self.me.device } else { log.device };
+                    if is_planted(Mutant::SwallowMessage) && seq % 5 == 1 {
+                        continue;
+                    }
                     // An author may be long gone and known by its log alone.
                     let (from, name) = who(device).unwrap_or((MemberId(device.0), String::new()));
-                    let meeting = handle;
+                    let meeting = self.told_in(handle);
+                    if is_planted(Mutant::TellTwice) {
+                        let (name, text) = (name.clone(), text.clone());
+                        self.context.event(Event::Message {
+                            meeting,
+                            from,
+                            device,
+                            name,
+                            seq,
+                            at,
+                            text,
+                            history,
+                        });
+                    }
                     self.context.event(Event::Message {
                         meeting,
                         from,
@@ -138,6 +155,12 @@ impl Node {
         for device in self.present(handle) {
             self.pump(device);
         }
+    }
+
+    /// The meeting itself, but for a planted bug.
+    fn told_in(&self, handle: MeetingHandle) -> MeetingHandle {
+        let other = self.meetings.keys().copied().find(|other| *other != handle);
+        other.filter(|_| is_planted(Mutant::WrongMeeting)).unwrap_or(handle)
     }
 
     /// Sends a device what the logs of our common meetings have for it, as far as the channel has room.

@@ -8,6 +8,7 @@ use super::Node;
 use super::api::{DisconnectReason, Event, MeetingHandle, Progress, Stage, Trouble};
 use super::links::{Arrival, Dial, Ends, Peer, PeerState};
 use super::membership::end_of;
+use crate::base::mutant::{Mutant, is_planted};
 use crate::base::{DeviceId, Incarnation, Scope};
 use crate::limits;
 use crate::meeting::{Presence, Record, Ufrag};
@@ -80,7 +81,12 @@ impl Node {
     /// Makes sure that there is an entry for this run of a device, and drops what belonged to an earlier one; `false` if
     /// there is no room.
     fn admit(&mut self, device: DeviceId, incarnation: Incarnation) -> bool {
-        match self.links.peers.get(&device).map(|peer| peer.incarnation >= incarnation) {
+        match self
+            .links
+            .peers
+            .get(&device)
+            .map(|peer| peer.incarnation >= incarnation || is_planted(Mutant::OldRun))
+        {
             Some(true) => return true,
             Some(false) => self.drop_link(device, DisconnectReason::Restarted),
             None if self.links.peers.len() >= limits::LINKS && !self.links.evict() => return false,
@@ -337,6 +343,9 @@ impl Node {
 
     /// A member is no longer connected in one meeting.
     pub(super) fn part(&mut self, device: DeviceId, meeting: MeetingHandle, reason: DisconnectReason) {
+        if is_planted(Mutant::KeepDeparted) && reason == DisconnectReason::Left {
+            return;
+        }
         let me = self.me.device;
         let Some(open) = self.meetings.get_mut(&meeting).and_then(|attendance| attendance.open_mut()) else {
             return;

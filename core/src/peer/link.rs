@@ -15,6 +15,7 @@ use super::paths::{Kick, Paths, normalised};
 use super::pulse::{self, Beat, Pulse};
 use super::setup::{self, PULSE};
 use super::tail::{Sight, Tail};
+use crate::base::mutant::{Mutant, is_planted};
 use crate::base::{Cx, SocketId, Time, Wake};
 use crate::limits;
 
@@ -161,7 +162,8 @@ impl Link {
         let input = Input::Receive(self.anchor.moment(cx.now), receive);
         if !self.paths.is_proven(from) {
             // DTLS begins in clear: the ClientHello of another, taken for the other end's, would spoil the handshake.
-            if !is_stun || !self.rtc.accepts(&input) {
+            let forgotten = is_planted(Mutant::ForgetReflexive) && !self.paths.knows(from);
+            if !is_stun || forgotten || !self.rtc.accepts(&input) {
                 self.counters.unproven += 1;
                 return;
             }
