@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use super::Event;
-use super::lookup::Goal;
+use super::lookup::{Goal, Pace};
 use super::machine::Dht;
 use super::rpc::Purpose;
 use super::table::K;
@@ -18,8 +18,9 @@ const GROWN: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Topics of our own.
 impl Dht {
-    /// Keeps us announced under a topic until [`Dht::forget`]: at the eight closest nodes of each address family, with the
-    /// port that our question comes from. Peers found on the way are told of in [`Event::Peers`].
+    /// Keeps us announced under a topic until [`Dht::forget`]: at the eight closest nodes of each address family (more if
+    /// lookups along different paths disagree on which those are), with the port that our question comes from. Peers found on
+    /// the way are told of in [`Event::Peers`].
     ///
     /// More than [`limits::DHT_TOPICS`] are refused with [`Event::NotAnnounced`], and not tried again.
     pub fn announce(&mut self, cx: &mut Cx<'_>, topic: InfoHash) {
@@ -65,7 +66,8 @@ impl Dht {
         let due: Vec<InfoHash> =
             self.topics.iter().filter(|(_, topic)| is_due(topic)).map(|(hash, _)| *hash).collect();
         for hash in due {
-            let lookups = [true, false].map(|ipv4| self.begin_lookup(hash.0, Goal::Peers(hash), ipv4));
+            let lookups =
+                [true, false].map(|ipv4| self.begin_lookup(hash.0, (Goal::Peers(hash), Pace::PAIRED), ipv4));
             if let Some(topic) = self.topics.get_mut(&hash) {
                 topic.begin_round(cx.now, lookups.into_iter().flatten().collect());
             }

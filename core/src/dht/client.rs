@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 
 use super::Event;
 use super::errand::Errand;
-use super::lookup::{Goal, Lookup};
+use super::lookup::{Goal, Lookup, Pace};
 use super::machine::{Dht, Origin, is_plausible};
 use super::rpc::{LookupId, Overdue, Pending, Purpose, Unmatched};
 use super::table::Answered;
@@ -110,7 +110,12 @@ impl Dht {
     }
 
     /// Begins a lookup. `None` if there is nobody to ask, or too much is under way.
-    pub(super) fn begin_lookup(&mut self, target: [u8; 20], goal: Goal, ipv4: bool) -> Option<LookupId> {
+    pub(super) fn begin_lookup(
+        &mut self,
+        target: [u8; 20],
+        (goal, pace): (Goal, Pace),
+        ipv4: bool,
+    ) -> Option<LookupId> {
         if self.lookups.len() >= crate::limits::DHT_LOOKUPS {
             return None;
         }
@@ -127,9 +132,14 @@ impl Dht {
         {
             return None;
         }
+        // On a machine or a local network every answer is quick, and a stranger is nobody to be wary of.
+        let is_local = |addr: SocketAddr| Scope::of(addr.ip()).is_local();
+        let is_near = start.iter().map(|contact| contact.addr).chain(seeds.iter().copied()).all(is_local);
+        let pace = if is_near { Pace::CALM } else { pace };
         self.last_lookup.0 += 1;
         self.counters.lookups += 1;
-        self.lookups.insert(self.last_lookup, Lookup::new(target, goal, ipv4, start, seeds).into());
+        let lookup = Lookup::new(target, (goal, pace), ipv4, start, seeds);
+        self.lookups.insert(self.last_lookup, lookup.into());
         Some(self.last_lookup)
     }
 
@@ -221,19 +231,19 @@ impl Dht {
 
     fn on_step(&mut self, id: LookupId, goal: Goal, contact: Contact, response: &Response<'_>) {
         let named = self.named(contact.addr, response);
-        let found = match goal {
-            Goal::Peers(topic) => self.report_peers(topic, contact.addr, response.peers()),
+        match goal {
+            Goal::Peers(topic) => {
+                self.report_peers(topic, contact.addr, response.peers());
+            }
             Goal::Search(topic) => {
                 let found = self.report_peers(topic, contact.addr, response.peers());
                 self.on_search_step(topic, found);
-                found
             }
             Goal::Item(errand) => self.on_item_step(errand, contact, response),
-            Goal::Neighbours => false,
-        };
+            Goal::Neighbours => {}
+        }
         let Some(lookup) = self.lookups.get_mut(&id) else { return };
-        lookup.on_answer(contact, found);
-        named.into_iter().for_each(|contact| lookup.on_named(contact));
+        lookup.on_answer(contact, named);
         if let (Goal::Peers(topic), Some(token)) = (goal, response.token)
             && let Some(topic) = self.topics.get_mut(&topic)
         {

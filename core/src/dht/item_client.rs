@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use super::errand::{Errand, ErrandId, Outcome, Task};
-use super::lookup::Goal;
+use super::lookup::{Goal, Pace};
 use super::machine::Dht;
 use super::rpc::Purpose;
 use super::{Event, Item, ItemId, MutableItem, NotStored, Value};
@@ -76,15 +76,16 @@ impl Dht {
         if errand.is_satisfied() {
             return;
         }
-        let lookups = [true, false].map(|ipv4| self.begin_lookup(target.0, Goal::Item(id), ipv4));
+        let lookups =
+            [true, false].map(|ipv4| self.begin_lookup(target.0, (Goal::Item(id), Pace::SWIFT), ipv4));
         if let Some(errand) = self.errands.get_mut(&id) {
             errand.restart(lookups.into_iter().flatten().collect());
         }
     }
 
-    /// A node answered a step of an errand's lookup. Returns whether it held the item.
-    pub(super) fn on_item_step(&mut self, id: ErrandId, contact: Contact, response: &Response<'_>) -> bool {
-        let Some(errand) = self.errands.get_mut(&id) else { return false };
+    /// A node answered a step of an errand's lookup.
+    pub(super) fn on_item_step(&mut self, id: ErrandId, contact: Contact, response: &Response<'_>) {
+        let Some(errand) = self.errands.get_mut(&id) else { return };
         let target = errand.target();
         match errand.on_answer(contact, response) {
             Ok(Some(item)) => {
@@ -96,13 +97,9 @@ impl Dht {
                 if matches!(errand.task, Task::Get { .. }) {
                     self.tell(Event::Item { target, item, from: Some(contact.addr) });
                 }
-                true
             }
-            Ok(None) => response.item.seq.is_some(),
-            Err(_) => {
-                self.counters.bad_items += 1;
-                false
-            }
+            Ok(None) => {}
+            Err(_) => self.counters.bad_items += 1,
         }
     }
 

@@ -8,32 +8,71 @@ use crate::base::{InfoHash, NodeId, Prefix, Scope};
 use crate::limits;
 use crate::wire::krpc::Contact;
 
-/// Questions under way at once, not counting those that stall.
-const ALPHA: usize = 4;
-
-/// The same while nobody who holds what is looked for is found yet: then speed is worth packets.
-const ALPHA_SEARCHING: usize = 6;
-
 /// How many of the [`K`] closest may have an id that does not follow from their address (BEP 42), while others are there.
 /// Many honest nodes have such ids, so they are not left out; but whoever surrounds a target with made-up ids gets no
 /// more than these places.
 const UNBOUND: usize = K / 2;
 
+/// Answers that may lie between us and a node. Each one halves the distance to the target several times over; a world
+/// that goes on for longer is made up.
+const HOPS: u8 = 16;
+
+/// How many nodes a path that ended elsewhere than the others adds to the result.
+const SHARE: usize = K / 2;
+
+/// How many nodes of one network, or with one id, are kept in mind while one of them is dealt with.
+const WAITING: usize = 2;
+
+/// How a lookup weighs speed against packets. Each figure is the outcome of trying several in the simulator.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Paths with no node in common; whoever misleads one of them does not touch the others.
+    paths: usize,
+    /// Questions under way, not counting those that stall, to nodes closer than the one to be asked, while only getting
+    /// closer. So a node that is closer than all others is asked at once.
+    seeking: usize,
+    /// The same once a node among the closest has answered: nearly all who are asked from then on have to be asked anyway,
+    /// so asking them one after the other would only take longer.
+    ending: usize,
+    /// Nodes beyond the [`K`] closest that are asked in the end, although nothing waits for them: they know of close ones
+    /// that those who are closer do not name, because they name others.
+    spares: usize,
+    /// One more is asked for so many under way in the end, because some are dead; 0 for none.
+    doubt: usize,
+}
+
+impl Pace {
+    /// Nobody waits for this one.
+    pub(super) const CALM: Self = Self { paths: 1, seeking: 4, ending: 8, spares: 0, doubt: 0 };
+    /// Somebody waits.
+    pub(super) const SWIFT: Self = Self { paths: 1, seeking: 5, ending: 14, spares: K, doubt: 2 };
+    /// The same along two paths that share no node. The spares of the one are the closest of the other, so this asks
+    /// two or three nodes more than one path does.
+    pub(super) const PAIRED: Self = Self { paths: 2, seeking: 6, ending: 8, doubt: 4, ..Self::SWIFT };
+}
+
 /// An iterative lookup (Kademlia): asks the closest nodes it knows for closer ones, until the [`K`] closest that are
 /// alive have answered.
 ///
-/// It decides whom to ask next and when it is done, and knows neither time nor datagrams.
+/// It decides whom to ask next and when it is done, and knows neither time nor datagrams. Of what liars do to lookups:
+///
+/// - An answer adds [`K`] nodes at most, and a path keeps its share of the memory, so nobody crowds out what others named.
+/// - Nodes of one network, or with one id, are asked one at a time, the next only when the one before was silent. Whoever
+///   names its own network over and over leads nowhere, and naming a node that does not exist does not hide one that does.
+/// - Of several paths ([`Pace`]), one that ended elsewhere than the others contributes its own closest to the result.
 #[derive(Debug)]
 pub(super) struct Lookup {
     target: [u8; 20],
     goal: Goal,
     ipv4: bool,
+    pace: Pace,
     /// The closest first.
     candidates: Vec<Candidate>,
     /// Addresses to start from whose ids are not known; each is asked once.
     seeds: Vec<(SocketAddr, State)>,
-    found: bool,
-    asked: usize,
+    /// How many addresses were asked, and how many of them were candidates.
+    asked: (usize, usize),
+    /// How many answers came.
     answered: usize,
 }
 
@@ -53,13 +92,29 @@ pub(super) enum Goal {
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     contact: Contact,
+    /// Of an address of the internet.
+    network: Option<Prefix>,
     /// Whether its id follows from its address.
     is_bound: bool,
     state: State,
+    /// The path that it belongs to: that which asked it, or until then that which named it first.
+    path: usize,
+    /// The paths that named it, one bit each.
+    named_by: u8,
+    /// How many answers led to it.
+    hops: u8,
 }
 
+/// What became of a candidate:
+///
+/// ```text
+/// Waiting → New → Asked → Stalled → Lost → Failed      an answer leads from each of
+///                   └────────┴────────┴───→ Answered   these, however late, to the end
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// Another of the same network, or with the same id, comes first.
+    Waiting,
     /// Not asked yet.
     New,
     /// Asked lately.
@@ -73,19 +128,35 @@ enum State {
     Failed,
 }
 
+impl Candidate {
+    /// Whether a path may ask it, or has.
+    fn is_of(&self, path: usize) -> bool {
+        match self.state {
+            State::New | State::Waiting => self.is_named_by(path),
+            _ => self.path == path,
+        }
+    }
+
+    fn is_named_by(&self, path: usize) -> bool {
+        self.named_by >> path & 1 == 1
+    }
+}
+
 impl Lookup {
     /// A lookup that starts from nodes of the own table, and from addresses.
     pub(super) fn new(
         target: [u8; 20],
-        goal: Goal,
+        (goal, pace): (Goal, Pace),
         ipv4: bool,
         start: Vec<Contact>,
         seeds: impl IntoIterator<Item = SocketAddr>,
     ) -> Self {
         let seeds = seeds.into_iter().map(|addr| (addr, State::New)).collect();
-        let mut lookup =
-            Self { target, goal, ipv4, candidates: Vec::new(), seeds, found: false, asked: 0, answered: 0 };
-        start.into_iter().for_each(|contact| lookup.on_named(contact));
+        let candidates = Vec::new();
+        let mut lookup = Self { target, goal, ipv4, pace, candidates, seeds, asked: (0, 0), answered: 0 };
+        for (nth, contact) in start.into_iter().enumerate() {
+            lookup.consider(contact, nth % pace.paths, 0);
+        }
         lookup
     }
 
@@ -111,7 +182,7 @@ impl Lookup {
     pub(super) fn progress(&self) -> Progress {
         let mut answered = self.candidates.iter().filter(|candidate| candidate.state == State::Answered);
         let closest = answered.next().map(|candidate| candidate.contact.id);
-        Progress { asked: self.asked, answered: self.answered, closest }
+        Progress { asked: self.asked.0, answered: self.answered, closest }
     }
 
     /// Also starts from this address.
@@ -127,44 +198,51 @@ impl Lookup {
         if let Some(seed) = self.seeds.iter().find(|seed| seed.1 == State::New) {
             return Some((seed.0, None));
         }
-        let under_way = self.candidates.iter().filter(|candidate| candidate.state == State::Asked).count();
-        let searching = self.goal != Goal::Neighbours && !self.found;
-        if under_way >= if searching { ALPHA_SEARCHING } else { ALPHA } {
+        if self.asked.1 >= limits::DHT_CANDIDATES {
             return None;
         }
-        // The best that may yet be, or already were, of use: everybody but the slow and the failed.
-        let contenders = self.best(|state| !matches!(state, State::Stalled | State::Lost | State::Failed));
-        let unasked = contenders.into_iter().find(|candidate| candidate.state == State::New)?;
-        Some((unasked.contact.addr, Some(unasked.contact.id)))
-    }
-
-    /// A node was named. Of addresses in the internet, one of each network is considered.
-    pub(super) fn on_named(&mut self, contact: Contact) {
-        let local = Scope::of(contact.addr.ip()).is_local();
-        let prefix = Prefix::of(contact.addr.ip());
-        let clashes = |known: &Candidate| {
-            known.contact.addr == contact.addr
-                || known.contact.id == contact.id
-                || (!local && Prefix::of(known.contact.addr.ip()) == prefix)
-        };
-        if self.candidates.iter().any(clashes) {
-            return;
-        }
-        self.insert(contact, State::New);
+        let mut paths: Vec<(usize, usize)> =
+            (0..self.pace.paths).map(|path| (self.under_way(path), path)).collect();
+        paths.sort_unstable();
+        let next = paths.into_iter().find_map(|(under_way, path)| self.next_of(path, under_way))?;
+        Some((next.addr, Some(next.id)))
     }
 
     pub(super) fn on_asked(&mut self, addr: SocketAddr) {
-        self.asked += 1;
-        self.set(addr, State::Asked, |_| true);
+        let is_it = |known: &Candidate| known.contact.addr == addr && known.state == State::New;
+        if let Some(at) = self.candidates.iter().position(is_it) {
+            let paths = (0..self.pace.paths).min_by_key(|path| {
+                let is_named = self.candidates.get(at).is_some_and(|known| known.is_named_by(*path));
+                (!is_named, self.under_way(*path))
+            });
+            if let Some(known) = self.candidates.get_mut(at) {
+                (known.state, known.path) = (State::Asked, paths.unwrap_or(known.path));
+            }
+            self.asked.1 += 1;
+        }
+        self.asked.0 += 1;
+        self.set(addr, State::Asked, |state| state == State::New);
     }
 
-    /// A node answered; who it is may only be known now. Call this before [`Lookup::on_named`] for what it named.
-    pub(super) fn on_answer(&mut self, contact: Contact, found: bool) {
-        self.found |= found;
+    /// A node answered and named these; who it is may only be known now. Again if it answers twice.
+    pub(super) fn on_answer(&mut self, contact: Contact, named: impl IntoIterator<Item = Contact>) {
         self.answered += 1;
+        let (mut path, mut hops) = (self.candidates.len() % self.pace.paths, 0);
+        let is_it = |known: &Candidate| known.contact.addr == contact.addr;
+        let mut named_by = 1 << path;
+        if let Some(known) = self.candidates.iter().find(|known| is_it(known)) {
+            (path, hops, named_by) = (known.path, known.hops, known.named_by);
+        }
         self.seeds.retain(|seed| seed.0 != contact.addr);
-        self.candidates.retain(|known| known.contact.addr != contact.addr && known.contact.id != contact.id);
-        self.insert(contact, State::Answered);
+        let network = network(&contact);
+        let is_rival = |known: &Candidate| {
+            known.contact.id == contact.id || (network.is_some() && known.network == network)
+        };
+        self.candidates.retain(|known| !(is_it(known) || is_rival(known) && known.state == State::Waiting));
+        self.insert(contact, (State::Answered, path, named_by, hops));
+        let mut named: Vec<Contact> = named.into_iter().collect();
+        named.sort_by_cached_key(|contact| contact.id.distance(&self.target));
+        named.into_iter().take(K).for_each(|contact| self.consider(contact, path, hops + 1));
     }
 
     pub(super) fn on_stall(&mut self, addr: SocketAddr) {
@@ -173,29 +251,46 @@ impl Lookup {
 
     pub(super) fn on_lost(&mut self, addr: SocketAddr) {
         self.set(addr, State::Lost, |state| matches!(state, State::Asked | State::Stalled));
+        self.make_way(addr);
     }
 
     pub(super) fn on_failed(&mut self, addr: SocketAddr) {
-        self.set(addr, State::Failed, |state| state != State::Answered);
+        self.set(addr, State::Failed, |state| !matches!(state, State::Answered | State::Waiting));
+        self.make_way(addr);
     }
 
     /// Whether a node is among the [`K`] closest of all that are known and not given up.
     pub(super) fn is_among_closest(&self, addr: SocketAddr) -> bool {
-        self.best(|state| state != State::Failed).iter().any(|candidate| candidate.contact.addr == addr)
+        let alive = |known: &Candidate| !matches!(known.state, State::Failed | State::Waiting);
+        self.best(K, alive).iter().any(|candidate| candidate.contact.addr == addr)
     }
 
     /// Whether nothing that could still change the result is waited for.
     pub(super) fn is_done(&self) -> bool {
-        let waits = |state| matches!(state, State::New | State::Asked | State::Stalled);
         // A stalled node among the closest is waited for, although others are asked in its stead already.
-        let alive = |state| !matches!(state, State::Lost | State::Failed);
+        let waits = |state| matches!(state, State::New | State::Asked | State::Stalled);
+        let alive = |known: &Candidate| waits(known.state) || known.state == State::Answered;
+        let exhausted = self.asked.1 >= limits::DHT_CANDIDATES;
+        let is_open = |known: &&Candidate| waits(known.state) && !(exhausted && known.state == State::New);
         !self.seeds.iter().any(|seed| waits(seed.1))
-            && !self.best(alive).iter().any(|candidate| waits(candidate.state))
+            && !self.best(K, alive).iter().any(is_open)
+            && !self
+                .of_paths(alive)
+                .any(|(own, differs)| own.iter().take(if differs { SHARE } else { 1 }).any(is_open))
     }
 
-    /// The closest nodes that answered; at most [`K`].
+    /// The closest nodes that answered: [`K`], and the closest of a path that ended elsewhere than the others, even if
+    /// those are closer.
     pub(super) fn closest(&self) -> impl Iterator<Item = Contact> {
-        self.best(|state| state == State::Answered).into_iter().map(|candidate| candidate.contact)
+        let answered = |known: &Candidate| known.state == State::Answered;
+        let mut closest = self.best(K, answered);
+        let of_paths = self.of_paths(answered).filter(|(_, differs)| *differs).flat_map(|(own, _)| own);
+        for candidate in of_paths {
+            if !closest.iter().any(|known| known.contact.addr == candidate.contact.addr) {
+                closest.push(candidate);
+            }
+        }
+        closest.into_iter().map(|candidate| candidate.contact)
     }
 
     /// The addresses that were asked and did not answer.
@@ -204,33 +299,143 @@ impl Lookup {
         self.candidates.iter().filter(silent).map(|candidate| candidate.contact.addr)
     }
 
-    /// The [`K`] closest in a state that counts; of those beyond [`UNBOUND`] whose ids do not follow from their
-    /// addresses, only as many as it takes for want of others. Those come last.
-    fn best(&self, counts: impl Fn(State) -> bool) -> Vec<&Candidate> {
-        let (mut best, mut unbound, mut passed_over) = (Vec::with_capacity(K), 0, Vec::new());
-        for candidate in self.candidates.iter().filter(|candidate| counts(candidate.state)) {
-            if best.len() == K {
+    /// Questions of a path that are under way and do not stall.
+    fn under_way(&self, path: usize) -> usize {
+        let is_asked = |known: &&Candidate| known.path == path && known.state == State::Asked;
+        self.candidates.iter().filter(is_asked).count()
+    }
+
+    /// Whom a path asks next.
+    fn next_of(&self, path: usize, under_way: usize) -> Option<Contact> {
+        let Pace { paths, seeking, ending, spares, doubt } = self.pace;
+        // The best that may yet be, or already were, of use: everybody but the slow and the failed.
+        let counts = |known: &Candidate| {
+            known.is_of(path) && matches!(known.state, State::New | State::Asked | State::Answered)
+        };
+        let closest = self.best(K, counts);
+        let is_ending = closest.iter().any(|known| known.state == State::Answered);
+        let (mut closer, alpha) = (0, if is_ending { ending } else { seeking } / paths);
+        for known in &closest {
+            match known.state {
+                State::Asked => closer += 1,
+                State::New => return (closer < alpha).then_some(known.contact),
+                _ => {}
+            }
+        }
+        if !is_ending || under_way >= alpha {
+            return None;
+        }
+        let reach = (K + spares) / paths + closer.checked_div(doubt).unwrap_or(0);
+        let spare = self.best(reach, counts).into_iter().find(|known| known.state == State::New)?;
+        Some(spare.contact)
+    }
+
+    /// The closest of each path, and whether they are part of the result even if others are closer: a path that has heard
+    /// of some of the closest of all agrees with the others, and has no more to say.
+    fn of_paths<'a>(
+        &'a self,
+        counts: impl Fn(&Candidate) -> bool + Copy + 'a,
+    ) -> impl Iterator<Item = (Vec<&'a Candidate>, bool)> + 'a {
+        let all = self.best(K, counts);
+        let paths = if self.pace.paths > 1 { self.pace.paths } else { 0 };
+        (0..paths).map(move |path| {
+            let own = self.best(SHARE, |known| known.is_of(path) && counts(known));
+            let heard_of = all.iter().filter(|known| known.is_named_by(path)).count();
+            (own, heard_of < SHARE.min(all.len() / 2))
+        })
+    }
+
+    /// The closest `most` that count; of those beyond [`UNBOUND`] whose ids do not follow from their addresses, only as many
+    /// as it takes for want of others. Those come last.
+    fn best(&self, most: usize, counts: impl Fn(&Candidate) -> bool) -> Vec<&Candidate> {
+        let (mut best, mut unbound, mut passed_over) = (Vec::with_capacity(most), 0, Vec::new());
+        for candidate in self.candidates.iter().filter(|candidate| counts(candidate)) {
+            if best.len() == most {
                 return best;
             }
-            if candidate.is_bound || unbound < UNBOUND {
+            if candidate.is_bound || unbound < UNBOUND * most / K {
                 unbound += usize::from(!candidate.is_bound);
                 best.push(candidate);
             } else {
                 passed_over.push(candidate);
             }
         }
-        let free = K - best.len();
+        let free = most - best.len();
         best.extend(passed_over.into_iter().take(free));
         best
     }
 
-    fn insert(&mut self, contact: Contact, state: State) {
+    /// Takes a node that was named into account, if there is room and reason.
+    fn consider(&mut self, contact: Contact, path: usize, hops: u8) {
+        if let Some(known) = self.candidates.iter_mut().find(|known| known.contact == contact) {
+            known.named_by |= 1 << path;
+            return;
+        }
+        if hops > HOPS {
+            return;
+        }
+        let network = network(&contact);
+        let (mut waiting, mut is_free) = (0, true);
+        for known in &self.candidates {
+            let is_rival = known.contact.addr == contact.addr
+                || known.contact.id == contact.id
+                || (network.is_some() && known.network == network);
+            match known.state {
+                _ if !is_rival => {}
+                State::Answered => return,
+                State::Waiting => waiting += 1,
+                State::Lost | State::Failed => {}
+                State::New | State::Asked | State::Stalled => is_free = false,
+            }
+        }
+        if waiting >= WAITING {
+            return;
+        }
+        let of_path = |known: &&Candidate| known.path == path;
+        if self.candidates.iter().filter(of_path).count() >= limits::DHT_CANDIDATES / self.pace.paths {
+            // The farthest that was not asked yet makes room for one that is closer.
+            let is_spare =
+                |known: &Candidate| of_path(&known) && matches!(known.state, State::New | State::Waiting);
+            let Some(farthest) = self.candidates.iter().rposition(is_spare) else { return };
+            let distance = |contact: &Contact| contact.id.distance(&self.target);
+            if self
+                .candidates
+                .get(farthest)
+                .is_none_or(|known| distance(&known.contact) <= distance(&contact))
+            {
+                return;
+            }
+            self.candidates.remove(farthest);
+        }
+        let state = if is_free { State::New } else { State::Waiting };
+        self.insert(contact, (state, path, 1 << path, hops));
+    }
+
+    /// Whoever waited for the node at this address is next.
+    fn make_way(&mut self, addr: SocketAddr) {
+        let is_it = |known: &&Candidate| known.contact.addr == addr && known.state != State::Waiting;
+        let Some(&gone) = self.candidates.iter().find(is_it) else { return };
+        if !matches!(gone.state, State::Lost | State::Failed) {
+            return;
+        }
+        let waits = |known: &&mut Candidate| {
+            known.state == State::Waiting
+                && (known.contact.addr == addr
+                    || known.contact.id == gone.contact.id
+                    || (gone.network.is_some() && known.network == gone.network))
+        };
+        if let Some(next) = self.candidates.iter_mut().find(waits) {
+            next.state = State::New;
+        }
+    }
+
+    fn insert(&mut self, contact: Contact, (state, path, named_by, hops): (State, usize, u8, u8)) {
         let is_bound = node_id::is_bound(&contact.id, contact.addr.ip());
-        let candidate = Candidate { contact, is_bound, state };
+        let network = network(&contact);
+        let candidate = Candidate { contact, network, is_bound, state, path, named_by, hops };
         let distance = contact.id.distance(&self.target);
         let at = self.candidates.partition_point(|known| known.contact.id.distance(&self.target) < distance);
         self.candidates.insert(at, candidate);
-        self.candidates.truncate(limits::DHT_CANDIDATES);
     }
 
     fn set(&mut self, addr: SocketAddr, to: State, from: impl Fn(State) -> bool) {
@@ -241,179 +446,11 @@ impl Lookup {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use quickcheck::quickcheck;
-
-    use super::*;
-    use crate::base::Rng;
-
-    fn contact(distance: u8) -> Contact {
-        let mut id = [0; 20];
-        id[19] = distance;
-        Contact { id: NodeId(id), addr: ([127, 0, 0, 1], 1_000 + u16::from(distance)).into() }
-    }
-
-    fn lookup(start: &[u8]) -> Lookup {
-        let start = start.iter().map(|&distance| contact(distance)).collect();
-        Lookup::new([0; 20], Goal::Neighbours, true, start, [])
-    }
-
-    fn ask(lookup: &mut Lookup) -> Vec<u16> {
-        std::iter::from_fn(|| {
-            let (addr, _) = lookup.next()?;
-            lookup.on_asked(addr);
-            Some(addr.port() - 1_000)
-        })
-        .collect()
-    }
-
-    #[test]
-    fn the_closest_first_and_four_at_a_time() {
-        let mut lookup = lookup(&[9, 3, 7, 1, 5]);
-        assert_eq!(ask(&mut lookup), [1, 3, 5, 7]);
-        lookup.on_answer(contact(3), false);
-        lookup.on_named(contact(2));
-        assert_eq!(ask(&mut lookup), [2]);
-        assert!(!lookup.is_done());
-        for distance in [1, 2, 5, 7] {
-            lookup.on_answer(contact(distance), false);
-        }
-        assert_eq!(ask(&mut lookup), [9]);
-        lookup.on_failed(contact(9).addr);
-        assert!(lookup.is_done());
-        let closest: Vec<_> = lookup.closest().map(|contact| contact.id.0[19]).collect();
-        assert_eq!(closest, [1, 2, 3, 5, 7]);
-    }
-
-    #[test]
-    fn a_stalled_node_makes_room_and_is_waited_for_until_it_is_lost() {
-        let mut lookup = lookup(&(1..=20).collect::<Vec<_>>());
-        assert_eq!(ask(&mut lookup), [1, 2, 3, 4]);
-        lookup.on_stall(contact(1).addr);
-        assert_eq!(ask(&mut lookup), [5]);
-        (2..=9).for_each(|distance| {
-            lookup.on_answer(contact(distance), false);
-            ask(&mut lookup);
-        });
-        assert!(!lookup.is_done());
-        lookup.on_lost(contact(1).addr);
-        assert!(lookup.is_done());
-        lookup.on_answer(contact(1), false);
-        assert_eq!(lookup.closest().next(), Some(contact(1)), "late, and still used");
-    }
-
-    #[test]
-    fn seeds_are_asked_at_once_and_become_candidates() {
-        let seeds = (1..=10).map(|distance| contact(distance).addr);
-        let mut lookup = Lookup::new([0; 20], Goal::Neighbours, true, Vec::new(), seeds);
-        assert_eq!(ask(&mut lookup).len(), 10);
-        (1..=9).for_each(|distance| lookup.on_answer(contact(distance), false));
-        assert!(!lookup.is_done());
-        lookup.on_lost(contact(10).addr);
-        assert!(lookup.is_done());
-        assert_eq!(lookup.closest().count(), K);
-    }
-
-    /// A node of the internet, whose id follows from its address or does not.
-    fn node(distance: u8, is_bound: bool) -> Contact {
-        let ip = [8, distance, 1, 1].into();
-        let mut id = NodeId([distance; 20]);
-        if is_bound {
-            id = node_id::bound_to(ip, &mut Rng::new([distance; 32]));
-        }
-        assert_eq!(node_id::is_bound(&id, ip), is_bound);
-        Contact { id, addr: (ip, 6881).into() }
-    }
-
-    /// Everybody named answers. Returns the result, how many were asked, and how many of the result have bound ids.
-    fn result_of(nodes: &[Contact]) -> (Vec<Contact>, usize, usize) {
-        let mut lookup = Lookup::new([0; 20], Goal::Neighbours, true, nodes.to_vec(), []);
-        let mut asked = 0;
-        while let Some((addr, _)) = lookup.next() {
-            lookup.on_asked(addr);
-            asked += 1;
-            lookup.on_answer(*nodes.iter().find(|node| node.addr == addr).unwrap(), false);
-        }
-        assert!(lookup.is_done());
-        let closest: Vec<Contact> = lookup.closest().collect();
-        let bound = closest.iter().filter(|node| node_id::is_bound(&node.id, node.addr.ip())).count();
-        (closest, asked, bound)
-    }
-
-    #[test]
-    fn made_up_ids_cannot_surround_a_target() {
-        let surrounding: Vec<Contact> = (1..=64)
-            .map(|distance| {
-                let mut made_up = node(distance, false);
-                made_up.id.0[..19].fill(0);
-                made_up
-            })
-            .collect();
-        let honest: Vec<Contact> = (100..120).map(|n| node(n, true)).collect();
-        let (closest, asked, bound) = result_of(&[surrounding.clone(), honest].concat());
-        assert_eq!((closest.len(), asked, bound), (8, 8, 4));
-        assert!(
-            surrounding[..4].iter().all(|node| closest.contains(node)),
-            "the closest of them have a place"
-        );
-        let few: Vec<Contact> = (100..102).map(|n| node(n, true)).collect();
-        let (closest, _, bound) = result_of(&[surrounding, few].concat());
-        assert_eq!((closest.len(), bound), (8, 2), "for want of others");
-    }
-
-    #[test]
-    fn where_most_ids_are_bound_the_closest_are_the_result() {
-        let nodes: Vec<Contact> = (1..=40).map(|n| node(n, n % 10 != 0)).collect();
-        let (mut closest, _, bound) = result_of(&nodes);
-        let mut expected = nodes;
-        expected.sort_by_key(|node| node.id);
-        closest.sort_by_key(|node| node.id);
-        assert_eq!(closest, expected[..8]);
-        assert!(bound >= 4);
-    }
-
-    #[test]
-    fn one_node_of_a_network() {
-        let mut lookup = lookup(&[]);
-        for last in 1..=9 {
-            let addr = ([8, 8, 8, last], 6881).into();
-            lookup.on_named(Contact { addr, ..contact(last) });
-        }
-        assert_eq!(ask(&mut lookup).len(), 1);
-    }
-
-    quickcheck! {
-        /// Whatever the nodes do, a lookup never asks one twice, stays bounded, and comes to its end.
-        fn it_ends(seed: u8, searching: bool) -> bool {
-            let mut rng = Rng::new([seed; 32]);
-            let any = |rng: &mut Rng| {
-                let id = NodeId(rng.array());
-                Contact { addr: ([10, id.0[0], id.0[1], id.0[2]], 6881).into(), id }
-            };
-            let goal = if searching { Goal::Peers(InfoHash([0; 20])) } else { Goal::Neighbours };
-            let mut lookup = Lookup::new([0; 20], goal, true, vec![any(&mut rng)], []);
-            let (mut asked, mut under_way) = (Vec::new(), Vec::new());
-            while !lookup.is_done() {
-                while let Some((addr, id)) = lookup.next() {
-                    assert!(!asked.contains(&addr), "asked twice");
-                    lookup.on_asked(addr);
-                    asked.push(addr);
-                    under_way.push(Contact { id: id.unwrap(), addr });
-                }
-                assert!(!under_way.is_empty(), "waits for nothing");
-                let contact = under_way.swap_remove(rng.below(under_way.len() as u64) as usize);
-                match rng.below(4) {
-                    0 => lookup.on_lost(contact.addr),
-                    _ => {
-                        lookup.on_answer(contact, rng.below(9) == 0);
-                        // Fewer names the longer it takes, or a world without end would keep it going.
-                        (asked.len()..60).take(8).for_each(|_| lookup.on_named(any(&mut rng)));
-                    }
-                }
-                assert!(lookup.candidates.len() <= limits::DHT_CANDIDATES);
-            }
-            lookup.next().is_none() || !under_way.is_empty()
-        }
-    }
+/// The network of a node of the internet. Locally everybody may be in one.
+fn network(contact: &Contact) -> Option<Prefix> {
+    let ip = contact.addr.ip();
+    (!Scope::of(ip).is_local()).then(|| Prefix::of(ip))
 }
+
+#[cfg(test)]
+mod tests;

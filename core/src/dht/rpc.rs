@@ -15,6 +15,14 @@ pub(super) type Tid = [u8; 4];
 /// When a question counts as unanswered.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
+/// When an answer is not waited for any more, in percent of when it stalls: where many are dead, and where nobody is. Nine of
+/// ten who are alive have answered when a question stalls. Where a quarter is dead, three of four who stall are, and waiting
+/// mostly gains nothing; where nobody is, the slow are all that is missing.
+const LOST: (u32, u32) = (140, 190);
+
+/// From this share of silence on, in thousandths, many are dead.
+const MANY_DEAD: u32 = 200;
+
 /// The questions that are under way.
 #[derive(Debug)]
 pub(super) struct Rpc {
@@ -23,6 +31,8 @@ pub(super) struct Rpc {
     /// The next moment at which each becomes something else.
     due: BTreeSet<(Time, Tid)>,
     rtt: Rtt,
+    /// The share of questions lately that remained without an answer, in thousandths.
+    silence: u32,
 }
 
 /// A question that is under way.
@@ -76,7 +86,7 @@ enum Stage {
 pub(super) enum Overdue {
     /// Most would have answered by now.
     Stalled(Pending),
-    /// Twice that time has passed.
+    /// Nearly all would have.
     Lost(Pending),
     /// No answer is waited for any more.
     Dead(Pending),
@@ -93,7 +103,7 @@ pub(super) enum Unmatched {
 
 impl Rpc {
     pub(super) fn new() -> Self {
-        Self { pending: BTreeMap::new(), due: BTreeSet::new(), rtt: Rtt::new() }
+        Self { pending: BTreeMap::new(), due: BTreeSet::new(), rtt: Rtt::new(), silence: MANY_DEAD }
     }
 
     /// How many questions are under way.
@@ -145,6 +155,7 @@ impl Rpc {
         self.due.remove(&(pending.due, tid));
         self.trim();
         self.rtt.sample(now - pending.sent);
+        self.silence -= self.silence / 32;
         Ok(pending)
     }
 
@@ -152,11 +163,13 @@ impl Rpc {
     pub(super) fn overdue(&mut self, now: Time) -> Option<Overdue> {
         let &(due, tid) = self.due.first().filter(|(due, _)| *due <= now)?;
         self.due.remove(&(due, tid));
+        let lost = LOST.1 - (LOST.1 - LOST.0) * self.silence.min(MANY_DEAD) / MANY_DEAD;
         let pending = self.pending.get_mut(&tid)?;
         let (stage, after, overdue): (_, _, fn(Pending) -> Overdue) = match pending.stage {
-            Stage::Fresh => (Stage::Stalled, pending.stall * 2, Overdue::Stalled),
+            Stage::Fresh => (Stage::Stalled, pending.stall * lost / 100, Overdue::Stalled),
             Stage::Stalled => (Stage::Lost, TIMEOUT, Overdue::Lost),
             Stage::Lost => {
+                self.silence += (1_000 - self.silence) / 32;
                 let dead = self.pending.remove(&tid).map(|pending| Overdue::Dead(*pending));
                 self.trim();
                 return dead;
@@ -220,13 +233,39 @@ mod tests {
     }
 
     #[test]
+    fn the_slow_are_waited_for_longer_where_nobody_is_dead() {
+        let (mut rpc, mut rng) = (Rpc::new(), Rng::new([0; 32]));
+        let mut lost_after = |answers: u32, silent: u32| {
+            let mut now = at(0);
+            for n in 0..answers + silent {
+                let tid = rpc.begin(now, &mut rng, (SOCKET, peer(1)), None, Purpose::Ping, false);
+                now = now + Duration::from_millis(350);
+                if n < answers {
+                    rpc.settle(now, &tid, SOCKET, peer(1)).unwrap();
+                }
+            }
+            now = now + Duration::from_secs(10);
+            while rpc.overdue(now).is_some() {}
+            rpc.begin(now, &mut rng, (SOCKET, peer(1)), None, Purpose::Ping, false);
+            assert!(matches!(rpc.overdue(now + Duration::from_millis(350)), Some(Overdue::Stalled(_))));
+            let lost = rpc.next_due().unwrap() - now;
+            while rpc.overdue(now + Duration::from_secs(10)).is_some() {}
+            lost.as_millis()
+        };
+        assert_eq!(lost_after(0, 0), 490, "at first, many are taken to be dead");
+        assert!((640..=665).contains(&lost_after(200, 0)));
+        assert_eq!(lost_after(0, 100), 490);
+    }
+
+    #[test]
     fn slow_then_lost_then_dead() {
         let (mut rpc, mut rng) = (Rpc::new(), Rng::new([0; 32]));
         rpc.begin(at(0), &mut rng, (SOCKET, peer(1)), None, Purpose::Ping, false);
         assert!(rpc.overdue(at(349)).is_none());
         assert!(matches!(rpc.overdue(at(350)), Some(Overdue::Stalled(_))));
         assert!(rpc.overdue(at(350)).is_none());
-        assert!(matches!(rpc.overdue(at(700)), Some(Overdue::Lost(_))));
+        assert!(rpc.overdue(at(489)).is_none());
+        assert!(matches!(rpc.overdue(at(490)), Some(Overdue::Lost(_))));
         assert_eq!(rpc.next_due(), Some(at(2_000)));
         assert!(matches!(rpc.overdue(at(2_000)), Some(Overdue::Dead(_))));
         assert_eq!((rpc.len(), rpc.next_due()), (0, None));

@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use super::Event;
-use super::lookup::Goal;
+use super::lookup::{Goal, Pace};
 use super::machine::Dht;
 use super::rpc::{LookupId, Purpose};
 use crate::base::{Cx, InfoHash, NodeId};
@@ -38,7 +38,9 @@ impl Dht {
             return;
         }
         let begun = match self.searches.len() < limits::DHT_SEARCHES {
-            true => [true, false].map(|ipv4| self.begin_lookup(topic.0, Goal::Search(topic), ipv4)),
+            true => {
+                [true, false].map(|ipv4| self.begin_lookup(topic.0, (Goal::Search(topic), Pace::SWIFT), ipv4))
+            }
             false => [None, None],
         };
         let lookups: Vec<LookupId> = begun.into_iter().flatten().collect();

@@ -186,7 +186,7 @@ fn fifty_nodes_enter_through_one_and_find_each_other() {
     assert!(world.hosts.iter().all(|host| host.dht.stats().nodes_v4 >= 8));
     world.announce(7);
     world.announce(31);
-    let stored = |event: &Event| matches!(event, Event::Announced { nodes: 8, .. });
+    let stored = |event: &Event| matches!(event, Event::Announced { nodes: 8.., .. });
     assert!(
         world.run_until(world.now + secs(1), |world| [7, 31].into_iter().all(|host| world.has(host, stored)))
     );
@@ -732,7 +732,8 @@ fn a_liar_cannot_make_us_ask_a_victim() {
     let asked: Vec<SocketAddr> =
         world.strays.iter().map(|(_, to, _)| *to).filter(|to| *to != liar.addr).collect();
     // Two lookups are under way, and of one network each asks one node.
-    assert_eq!(asked, ["203.0.113.5:2000", "203.0.113.5:2000"].map(|addr| addr.parse().unwrap()));
+    assert_eq!(asked.len(), 2);
+    assert!(asked.iter().all(|addr| alike.contains(&addr.to_string().as_str())), "{asked:?}");
     assert!(!world.has(0, |event| matches!(event, Event::Peers { .. })));
     assert_eq!(world.hosts[0].dht.stats().counters.refused_contacts, 5 + 5 + 5);
 }

@@ -204,13 +204,13 @@ impl Topic {
         }
     }
 
-    /// The storing node whose turn it is to be asked for peers.
+    /// The node whose turn it is to be asked for peers: one that stores us, or if there is none one that may soon.
     pub(super) fn next_poll(&mut self) -> Option<Contact> {
         let count = self.storers.len();
         let mut places = (self.turn..count).chain(0..self.turn.min(count));
         let stores =
             |place: &usize| self.storers.get(*place).is_some_and(|storer| storer.state == State::Accepted);
-        let place = places.find(stores)?;
+        let place = places.clone().find(stores).or_else(|| places.next())?;
         self.turn = place + 1;
         self.storers.get(place).map(|storer| storer.contact)
     }

@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::lookup::Goal;
+use super::lookup::{Goal, Pace};
 use super::machine::Dht;
 use super::node_id;
 use super::remembered::Remembered;
@@ -373,7 +373,7 @@ impl Dht {
         if let Some(before) = before {
             self.lookups.remove(&before);
         }
-        let begun = self.begin_lookup(target, Goal::Neighbours, ipv4);
+        let begun = self.begin_lookup(target, (Goal::Neighbours, Pace::CALM), ipv4);
         let overlay = self.overlay_mut(ipv4);
         overlay.neighbours = begun;
         if begun.is_none() {
