@@ -4,7 +4,7 @@ use super::Event;
 use super::lookup::{Goal, Pace};
 use super::machine::Dht;
 use super::rpc::{LookupId, Purpose};
-use crate::base::{Cx, InfoHash, NodeId};
+use crate::base::{Cx, InfoHash, NodeId, Scope};
 use crate::limits;
 use crate::wire::krpc::Call;
 
@@ -54,7 +54,9 @@ impl Dht {
 
     /// Asks whether a node is there: [`Event::Pong`] or [`Event::Silent`] tells.
     pub fn ping(&mut self, cx: &mut Cx<'_>, addr: SocketAddr) {
-        let sent = self.rpc.has_room() && self.ask(cx, addr, None, Call::Ping, Purpose::Probe, false);
+        let usable = Scope::of(addr.ip()) != Scope::Unusable && addr.port() != 0;
+        let sent =
+            usable && self.rpc.has_room() && self.ask(cx, addr, None, Call::Ping, Purpose::Probe, false);
         if !sent {
             self.tell(Event::Silent { addr });
         }

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use folkmoot_core::base::{Cx, InfoHash, NodeId, Outbox, Rng, Scope, SocketId, SocketInfo, Time, UnixTime};
-use folkmoot_core::dht::{Config, Counters, Dht, Event, Mode};
+use folkmoot_core::dht::{Config, Counters, Dht, Event, Mode, Snapshot};
 use folkmoot_core::limits;
 use folkmoot_core::wire::krpc::{
     Body, Call, Capabilities, Contact, Message, Query, Response, Values, write_contact,
@@ -33,6 +33,7 @@ pub fn dht(bytes: &[u8]) {
 }
 
 struct World {
+    mode: Mode,
     dht: Dht,
     now: Time,
     rng: Rng,
@@ -49,7 +50,7 @@ impl World {
         let mut cx = Cx { now: Time::ZERO, unix: UnixTime::default(), rng: &mut rng, out: &mut out };
         let mut dht = Dht::new(config, &mut cx);
         dht.set_sockets(&mut cx, &[socket(0)]);
-        Self { dht, now: Time::ZERO, rng, out, asked: Vec::new(), received: 0 }
+        Self { mode, dht, now: Time::ZERO, rng, out, asked: Vec::new(), received: 0 }
     }
 
     fn with<T>(&mut self, act: impl FnOnce(&mut Dht, &mut Cx<'_>) -> T) -> T {
@@ -58,7 +59,8 @@ impl World {
     }
 
     fn step(&mut self, bytes: &mut Bytes<'_>) {
-        match bytes.u8() % 12 {
+        let step = bytes.u8();
+        match if step < 240 { step % 12 } else { step } {
             0..=2 => self.answer(bytes),
             3 | 4 => self.question(bytes),
             5 => {
@@ -89,11 +91,39 @@ impl World {
                     self.dht.forget(hash);
                 }
             }
+            240..=244 => {
+                let hash = topic(bytes);
+                self.with(|dht, cx| dht.find_peers(cx, hash));
+                let _ = self.dht.progress(hash);
+            }
+            245..=248 => {
+                let to = addr(bytes);
+                self.with(|dht, cx| dht.ping(cx, to));
+            }
+            249..=251 => {
+                let (hash, port) = (topic(bytes), bytes.u16().max(1));
+                self.with(|dht, cx| dht.announce_port(cx, hash, port));
+            }
+            252.. => self.restart(),
             _ => {
                 let sockets = [socket(bytes.u8() % 3)];
                 self.with(|dht, cx| dht.set_sockets(cx, &sockets));
             }
         }
+    }
+
+    /// The node is started again from what it kept.
+    fn restart(&mut self) {
+        let kept = self.dht.snapshot();
+        let saved = Snapshot::decode(&kept.encode()).expect("what it wrote");
+        // Left out is whom it would not contact on its own.
+        assert!(saved.nodes().all(|node| kept.nodes().any(|other| other == node)));
+        let config = Config { mode: self.mode, saved: Some(saved.clone()), ..Config::default() };
+        self.dht = self.with(|_, cx| Dht::new(config, cx));
+        (self.received, self.asked) = (0, Vec::new());
+        assert!(self.dht.nodes().next().is_none(), "nobody is known before he has answered");
+        assert_eq!(self.dht.snapshot().nodes().count(), saved.nodes().count());
+        self.with(|dht, cx| dht.set_sockets(cx, &[socket(0)]));
     }
 
     fn receive(&mut self, from: SocketAddr, datagram: &[u8]) {

@@ -73,10 +73,13 @@ fn pings() {
     let (there, gone, nowhere) =
         (world.hosts[1].addr, world.hosts[2].addr, "[2001:db8::1]:6881".parse().unwrap());
     world.hosts[2].is_alive = false;
-    for addr in [there, gone, nowhere] {
+    let nobody = "224.0.0.1:6881".parse().unwrap();
+    for addr in [there, gone, nowhere, nobody] {
         world.with(0, |dht, cx| dht.ping(cx, addr));
     }
     assert!(world.has(0, |event| *event == Event::Silent { addr: nowhere }), "no socket leads there");
+    assert!(world.has(0, |event| *event == Event::Silent { addr: nobody }), "nobody can be there");
+    assert!(world.strays.iter().all(|(_, to, _)| *to != nobody));
     world.run(secs(9));
     let (own, id) = (world.hosts[0].addr, world.hosts[1].dht.id(true));
     let (rtt, version) = (Duration::from_millis(20), Some(*machine::VERSION));
