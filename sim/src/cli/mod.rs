@@ -8,6 +8,7 @@ mod run;
 mod sweep;
 mod tell;
 mod tiers;
+mod world;
 
 use std::io;
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ enum Command {
     Tiers(tiers::Arguments),
     Grow(grow::Arguments),
     Nat(nat::Arguments),
+    World(world::Arguments),
     List(list::Arguments),
 }
 
@@ -44,6 +46,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Tiers(arguments) => tiers::run(&arguments),
         Command::Grow(arguments) => grow::run(&arguments),
         Command::Nat(arguments) => nat::run(&arguments),
+        Command::World(arguments) => world::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
     };
     match done {

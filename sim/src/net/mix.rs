@@ -8,8 +8,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Behavior, BoxRules, Gateway, Hairpin, NatRules, Pooling, PortRule, Stack};
-use crate::engine::{Draws, Subject};
+use folkmoot_core::base::Time;
+
+use super::{
+    Behavior, BoxRules, Gateway, Hairpin, LinkRules, NatRules, Network, Outcome, Pooling, PortRule, RealmId,
+    Stack, Strategy, Verdict,
+};
+use crate::engine::{Draws, HostId, Subject};
 
 /// A mix of networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -273,6 +278,30 @@ pub fn predicts(technique: Technique, a: &Endpoint, b: &Endpoint) -> bool {
         || technique >= Birthday && (stable(a_class) || stable(b_class))
 }
 
+/// What the oracles say of two endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The table.
+    pub verdict: Verdict,
+    /// Packets.
+    pub packets: Outcome,
+}
+
+/// What the oracles say of two endpoints that use these address families, if they have them.
+pub fn judge(draws: &Draws, pair: [&Endpoint; 2], stack: Stack) -> Judgement {
+    let mut network = Network::new();
+    let hosts = [HostId(0), HostId(1)];
+    for (host, endpoint) in hosts.into_iter().zip(pair) {
+        let boxes = endpoint.boxes.iter().rev();
+        let link = LinkRules::default;
+        let realm = boxes.fold(RealmId::INTERNET, |realm, rules| network.add_box(realm, *rules, link()).1);
+        let wants = if stack == Stack::Dual { endpoint.stack } else { stack };
+        network.add_host(host, realm, link(), (wants, 1));
+    }
+    let packets = network.try_pair(Time::ZERO, draws, hosts, Strategy::Ordinary);
+    Judgement { verdict: network.can_connect(hosts[0], hosts[1]), packets }
+}
+
 impl Endpoint {
     fn behaviour(&self, opened: bool) -> (Behavior, Behavior) {
         match self.class {
@@ -319,6 +348,28 @@ mod tests {
         let pairs = (0..20_000).map(|n| (mix.endpoint(&draws, 2 * n), mix.endpoint(&draws, 2 * n + 1)));
         let pairs: Vec<_> = pairs.filter(|(a, b)| only(a, b)).collect();
         pairs.iter().filter(|(a, b)| predicts(technique, a, b)).count() as f64 / pairs.len() as f64
+    }
+
+    #[test]
+    fn both_oracles_say_the_same_of_strangers() {
+        for (_, mix) in Mix::ALL {
+            let draws = Draws::new(2);
+            for n in 0..300 {
+                let pair = [mix.endpoint(&draws, 2 * n), mix.endpoint(&draws, 2 * n + 1)];
+                for stack in [Stack::V4, Stack::Dual] {
+                    let judgement = judge(&draws, [&pair[0], &pair[1]], stack);
+                    let wanders = |it: &Endpoint| {
+                        it.boxes.iter().any(|rules| {
+                        matches!(rules.v4, BoxRules::Nat(nat) if nat.pooling == Pooling::Arbitrary)
+                    })
+                    };
+                    // Who appears from several addresses may appear from the right one by chance.
+                    let lucky = judgement.packets > Outcome::Never && pair.iter().any(wanders);
+                    let agrees = judgement.verdict.direct == (judgement.packets == Outcome::Always);
+                    assert!(agrees || lucky, "{mix} pair {n}, {stack}: {judgement:?} of {pair:#?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub use gateway::{Gate, Gateway, Policy, Stack};
 pub use kernel::{KernelBoxError, probe_kernel_box};
 pub use link::{Law, Link, LinkId, LinkRules, Loss, Passage, Rate, Shape};
 pub use middlebox::{BoxRules, Firewall, Middlebox};
-pub use mix::{Access, Class, Endpoint, Mix, Technique, predicts};
+pub use mix::{Access, Class, Endpoint, Judgement, Mix, Technique, judge, predicts};
 pub use nat::Nat;
 pub use nat_rules::{Behavior, Full, Hairpin, NatRules, Pooling, PortRule};
 pub use network::{BoxId, Network, RealmId};

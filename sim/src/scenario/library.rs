@@ -89,6 +89,11 @@ fn world(homes: Vec<Home>, steps: Vec<Step>) -> Scenario {
     Scenario { name: String::new(), homes, infrastructure, steps, goals: Vec::new() }
 }
 
+/// The same for a scenario that is not of the library.
+pub(super) fn surroundings(homes: Vec<Home>, steps: Vec<Step>) -> Scenario {
+    world(homes, steps)
+}
+
 /// An ordinary link at home.
 fn home() -> Law {
     Law { jitter: Duration::from_millis(4), ..Law::delay(12) }

@@ -7,10 +7,12 @@ mod run;
 mod script;
 mod stage;
 mod storm;
+mod strangers;
 mod twice;
 
 pub use check::{Problem, Problems};
 pub use library::{NAMES, UnknownScenario, about, find};
 pub use run::{Figure, Noted, Options, Outcome, run, run_traced};
 pub use script::{Act, Goal, Home, Infrastructure, Scenario, Step, Stun, Who};
+pub use strangers::strangers;
 pub use twice::{Parting, play_twice};
