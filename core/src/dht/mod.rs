@@ -43,6 +43,7 @@ mod rtt;
 mod search;
 mod server;
 mod shares;
+mod sip;
 mod snapshot;
 mod source;
 mod stats;
