@@ -17,6 +17,7 @@ impl Dht {
         match self.rpc.settle(cx.now, tid, origin.socket, origin.from) {
             Ok(pending) => {
                 self.proven.insert(cx.now, pending.to.ip());
+                self.outcomes.add(true);
                 Some(pending)
             }
             Err(Unmatched::Tid) => {
@@ -96,6 +97,7 @@ impl Dht {
     /// A question remained without an answer for good.
     pub(super) fn on_dead(&mut self, cx: &mut Cx<'_>, pending: &Pending) {
         self.counters.timeouts += 1;
+        self.outcomes.add(false);
         if !pending.again {
             let overlay = self.overlay_mut(pending.to.is_ipv4());
             if !overlay.table.is_empty() {

@@ -101,6 +101,8 @@ pub enum Event {
         /// Why.
         why: NotStored,
     },
+    /// How well we are part of the network has changed.
+    Health(super::Health),
     /// Our address as the majority of those who answered lately see it. Only told when it changes.
     Observed {
         /// Address and port, from outside of any NAT between.

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use super::errand::{Errand, ErrandId};
+use super::health::{Health, Outcomes};
 use super::item_server::Gifts;
 use super::item_store::ItemStore;
 use super::limiter::{Limiter, Refusal};
@@ -64,6 +65,9 @@ pub struct Dht {
     pub(super) proven: Recent,
     /// Whether the owner was told that we are part of the network.
     pub(super) is_up: bool,
+    pub(super) outcomes: Outcomes,
+    /// What the owner was told of our health.
+    pub(super) health: Health,
     events: VecDeque<Event>,
     pub(super) counters: Counters,
 }
@@ -107,6 +111,8 @@ impl Dht {
             contacted: Recent::new(limits::DHT_CONTACTED),
             proven: Recent::new(limits::DHT_PROVEN),
             is_up: false,
+            outcomes: Outcomes::default(),
+            health: Health::default(),
             events: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -126,6 +132,7 @@ impl Dht {
         self.sockets = sockets.to_vec();
         self.relocate(cx);
         self.pump(cx);
+        self.examine();
     }
 
     /// The machine slept: nothing that was under way or known of the network is to be relied on.
@@ -165,6 +172,7 @@ impl Dht {
         self.on_overdue(cx);
         self.keep_up(cx);
         self.pump(cx);
+        self.examine();
     }
 
     /// When [`Dht::on_wake`] is due.
@@ -208,6 +216,7 @@ impl Dht {
             stored_items: self.items.len(),
             banned: self.limiter.banned(),
             server: self.mode == Mode::Server || (self.mode == Mode::Auto && self.reachable),
+            health: self.health(),
         }
     }
 
@@ -378,6 +387,7 @@ impl Dht {
                     }
                     self.on_response(cx, &pending, &response);
                     self.pump(cx);
+                    self.examine();
                 }
             }
             Ok(Message { tid, body: Body::Error(error), .. }) => {
@@ -385,6 +395,7 @@ impl Dht {
                     self.counters.errors += 1;
                     self.on_error(cx, &pending, &error);
                     self.pump(cx);
+                    self.examine();
                 }
             }
             Err(Reject::Query { tid, .. }) => {

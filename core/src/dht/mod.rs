@@ -24,6 +24,7 @@ mod client;
 mod config;
 mod errand;
 mod event;
+mod health;
 mod item;
 mod item_client;
 mod item_server;
@@ -66,6 +67,7 @@ pub const JOIN_BYTES: u64 = 60_000;
 
 pub use self::config::{Config, Mode};
 pub use self::event::{Event, NotStored};
+pub use self::health::{Health, Level, Reason, Reasons};
 pub use self::item::{Author, Item, ItemError, ItemId, MAX_SALT, MAX_VALUE, MutableItem, Salt, Value};
 pub use self::machine::Dht;
 pub use self::search::Progress;

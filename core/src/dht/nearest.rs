@@ -34,18 +34,25 @@ impl<'a> Nearest<'a> {
     }
 
     /// A node in compact form.
+    #[inline]
     pub(super) fn offer(&mut self, node: &'a [u8]) {
         let Some((id, _)) = node.split_first_chunk::<{ NodeId::LEN }>() else { return };
         let distance = distance(&NodeId(*id), self.target);
-        let open = self.found.get(self.settled..self.len).unwrap_or_default();
-        let place = self.settled + open.partition_point(|(known, _)| *known < distance);
-        if place >= self.most {
+        let mut place = self.len;
+        if place < self.most {
+            self.len += 1;
+        } else if place > self.settled && self.found.get(place - 1).is_some_and(|last| distance < last.0) {
+            place -= 1;
+        } else {
             return;
         }
-        self.len = self.most.min(self.len + 1);
-        if let Some(later) = self.found.get_mut(place..self.len) {
-            later.rotate_right(1);
-            later.iter_mut().take(1).for_each(|first| *first = (distance, node));
+        if let Some(last) = self.found.get_mut(place) {
+            *last = (distance, node);
+        }
+        // Into its place among those not settled yet: eight at most, mostly.
+        while place > self.settled && self.found.get(place - 1).is_some_and(|before| distance < before.0) {
+            self.found.swap(place - 1, place);
+            place -= 1;
         }
     }
 

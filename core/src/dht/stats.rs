@@ -1,3 +1,5 @@
+use super::Health;
+
 /// What has happened so far, and what is there now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -23,6 +25,8 @@ pub struct Stats {
     pub banned: usize,
     /// Whether we answer everybody.
     pub server: bool,
+    /// How well we are part of the network.
+    pub health: Health,
 }
 
 /// What has happened so far. Every datagram that arrives counts exactly once among `queries`, `responses`, `errors`

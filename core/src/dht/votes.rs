@@ -19,6 +19,7 @@ pub(super) struct Votes {
     /// The addresses that they are for, which are mostly one.
     seen: Vec<SocketAddr>,
     public: Option<SocketAddr>,
+    is_disputed: bool,
     /// The votes of an earlier run: they count from the first fresh vote on that agrees with their majority, and are
     /// forgotten at the first that does not, because then we are elsewhere.
     earlier: Option<Box<Votes>>,
@@ -85,6 +86,7 @@ impl Votes {
         let seen = self.place_of(seen);
         self.latest.push(Vote { voter, port, is_local, seen });
         let winner = self.winner();
+        self.is_disputed = winner.is_none() && self.latest.len() >= MAX_VOTES / 2;
         if winner.is_none() || winner == self.public {
             return Ok(None);
         }
@@ -121,6 +123,11 @@ impl Votes {
 
     fn seen_by(&self, vote: &Vote) -> Option<SocketAddr> {
         self.seen.get(usize::from(vote.seen)).copied()
+    }
+
+    /// Whether many have voted, and no address has a majority.
+    pub(super) fn is_disputed(&self) -> bool {
+        self.is_disputed
     }
 
     /// The memory taken beyond its own size, in bytes.

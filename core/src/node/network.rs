@@ -151,6 +151,8 @@ impl Node {
                 dht::Event::BootstrapSilent { asked: hosts, remembered: nodes } => {
                     self.context.trouble(None, Trouble::BootstrapSilent { hosts, nodes });
                 }
+                // The node's own progress and troubles say the same, of the meeting.
+                dht::Event::Health(_) => {}
                 dht::Event::Observed { public } => self.observed(public, AddressSource::Dht),
                 dht::Event::Announced { topic, nodes } => {
                     self.for_topic(topic, |node, handle| {

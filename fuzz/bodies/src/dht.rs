@@ -240,6 +240,10 @@ impl World {
                 Event::Bootstrapped { nodes } => assert!(nodes > 0),
                 Event::Stored { nodes, .. } => assert!(nodes > 0),
                 Event::Item { .. } | Event::ItemSought { .. } | Event::NotStored { .. } => {}
+                Event::Health(health) => assert!(
+                    health.level.to_string().len() < health.to_string().len()
+                        || health.reasons.iter().next().is_none()
+                ),
                 Event::BootstrapSilent { .. } | Event::NotAnnounced { .. } | Event::Observed { .. } => {}
                 Event::Sought { .. } | Event::Pong { .. } | Event::Silent { .. } => {}
             }
