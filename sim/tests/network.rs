@@ -239,3 +239,16 @@ fn two_behind_one_nat64_meet_at_its_outside() {
     let first = world.program::<Echo>(server).unwrap().heard[0].0;
     assert!(ask(&mut world, hosts[1], first, 10));
 }
+
+#[test]
+fn clocks_are_each_machines_own() {
+    use folkmoot_sim::engine::Clock;
+    let mut world = World::new(1);
+    let [a, b] = ["a", "b"].map(|name| host(&mut world, name, RealmId::INTERNET, Stack::V4));
+    world.set_clock(a, Clock { ahead_ms: 86_400_000, drift_ppm: 500 });
+    world.run_for(std::time::Duration::from_secs(1_000));
+    assert_eq!(world.unix_at(b), world.unix());
+    assert_eq!(world.unix_at(a).as_millis() - world.unix().as_millis(), 86_400_000 + 500);
+    let seen = world.with::<Echo, _>(a, |_, cx| cx.unix).unwrap();
+    assert_eq!(seen, world.unix_at(a));
+}

@@ -37,6 +37,9 @@ pub trait Host: Any {
     /// This host has other addresses now, or none: it was carried to another network, or its cable was pulled.
     fn on_addresses(&mut self, _cx: &mut HostCx<'_>) {}
 
+    /// The wall clock was set: [`HostCx::unix`] is another than it would have been.
+    fn on_clock(&mut self, _cx: &mut HostCx<'_>) {}
+
     /// When it wants to be called next.
     fn next_wake(&self) -> Option<Wake>;
 }

@@ -1,5 +1,6 @@
 //! What moves the world: virtual time, one totally ordered event queue, addressed randomness, and the trace.
 
+mod clock;
 mod digest;
 mod draw;
 mod host;
@@ -8,6 +9,7 @@ mod slab;
 mod trace;
 mod world;
 
+pub use clock::Clock;
 pub use digest::TraceHash;
 pub use draw::{Chance, Draws, Subject};
 pub use host::{Host, HostCx, HostId};

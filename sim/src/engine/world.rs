@@ -7,10 +7,10 @@ use std::time::Duration;
 use folkmoot_core::base::{Time, UnixTime, Wake};
 
 use super::host::Sending;
-use super::{Draws, EventQueue, Fate, Host, HostCx, HostId, Kind, Record, Slab, Trace};
+use super::{Clock, Draws, EventQueue, Fate, Host, HostCx, HostId, Kind, Record, Slab, Trace};
 use crate::net::{
-    BoxId, DropReason, Gateway, Glance, LinkRules, Network, Next, Passage, RealmId, Stack, Verdict,
-    packet_size,
+    BoxId, DropReason, Gateway, Glance, LinkRules, Network, Next, Outcome, Passage, RealmId, Stack, Strategy,
+    Verdict, packet_size,
 };
 
 /// Hosts, the network between them, and virtual time. Everything that happens in it is a function of the seed.
@@ -103,6 +103,7 @@ struct Seat {
     addrs: Vec<IpAddr>,
     program: Option<Box<dyn Host>>,
     asleep: bool,
+    clock: Clock,
     wake_at: Option<Time>,
     counts: HostCounts,
 }
@@ -200,6 +201,7 @@ impl World {
             addrs,
             program: None,
             asleep: false,
+            clock: Clock::default(),
             wake_at: None,
             counts: HostCounts::default(),
         });
@@ -254,6 +256,20 @@ impl World {
         self.network.detach(host);
         self.seats[host.0 as usize].addrs.clear();
         self.tell_addresses(host);
+    }
+
+    /// Sets a machine's wall clock wrong, or right again; its program is told, as by a kernel that reports steps. What it does
+    /// after it was restarted goes by that clock too.
+    pub fn set_clock(&mut self, host: HostId, clock: Clock) {
+        self.seats[host.0 as usize].clock = clock;
+        if !self.seats[host.0 as usize].asleep {
+            self.turn(host, |program, cx| program.on_clock(cx));
+        }
+    }
+
+    /// What a machine's wall clock shows.
+    pub fn unix_at(&self, host: HostId) -> UnixTime {
+        self.seats[host.0 as usize].clock.show(self.unix(), self.now.saturating_since(Time::ZERO))
     }
 
     /// A program that sleeps learns it when it wakes, from whoever wakes it.
@@ -372,6 +388,16 @@ impl World {
         self.network.can_connect(a, b)
     }
 
+    /// Why two hosts can connect directly at this moment or not, in words.
+    pub fn explain(&self, a: HostId, b: HostId) -> String {
+        self.network.explain(self.now, &self.draws, [a, b])
+    }
+
+    /// Lets two hosts try, in copies of all boxes with all that they remember at this moment.
+    pub fn try_pair(&self, a: HostId, b: HostId, strategy: Strategy) -> Outcome {
+        self.network.try_pair(self.now, &self.draws, [a, b], strategy)
+    }
+
     /// The addresses of a host, as it sees them.
     pub fn addrs(&self, host: HostId) -> &[IpAddr] {
         &self.seats[host.0 as usize].addrs
@@ -426,7 +452,7 @@ impl World {
 
     /// One call of a program, and what follows from it.
     fn turn(&mut self, id: HostId, call: impl FnOnce(&mut dyn Host, &mut HostCx<'_>)) {
-        let (now, unix, draws) = (self.now, self.unix(), self.draws);
+        let (now, unix, draws) = (self.now, self.unix_at(id), self.draws);
         let seat = &mut self.seats[id.0 as usize];
         let Some(mut program) = seat.program.take() else { return };
         let (mut sends, mut faults) = (Vec::new(), Vec::new());

@@ -2,6 +2,7 @@
 
 mod dht;
 mod forger;
+mod liar;
 mod node;
 mod sink;
 mod sockets;
@@ -10,6 +11,7 @@ mod stun;
 pub(crate) use dht::DHT_PORT;
 pub use dht::DhtHost;
 pub use forger::Forger;
+pub use liar::{Lie, LyingStun};
 pub use node::{Heard, Names, NodeHost};
 pub use sink::{Received, Sink};
 pub(crate) use stun::STUN_PORT;

@@ -114,6 +114,10 @@ impl Host for NodeHost {
         self.input(cx, Input::Network(Network::Sockets(sockets)));
     }
 
+    fn on_clock(&mut self, cx: &mut HostCx<'_>) {
+        self.input(cx, Input::Clock(cx.unix));
+    }
+
     fn handle_datagram(&mut self, cx: &mut HostCx<'_>, to: SocketAddr, from: SocketAddr, bytes: &[u8]) {
         if to.port() == self.port && !to.ip().is_multicast() {
             let socket = sockets::socket_for(to);

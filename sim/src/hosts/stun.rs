@@ -36,7 +36,8 @@ impl Host for StunServer {
     }
 }
 
-fn answer(from: SocketAddr, request: &[u8]) -> Option<Vec<u8>> {
+/// The answer to a request, which says that it came from `from`.
+pub(super) fn answer(from: SocketAddr, request: &[u8]) -> Option<Vec<u8>> {
     let (kind, rest) = request.split_first_chunk::<2>()?;
     let (_length, rest) = rest.split_first_chunk::<2>()?;
     let (magic, rest) = rest.split_first_chunk::<4>()?;

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod drop;
+mod explain;
 mod gateway;
 mod kernel;
 mod link;

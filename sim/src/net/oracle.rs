@@ -107,7 +107,13 @@ impl Network {
         best.or(tried).copied().unwrap_or(verdicts[0])
     }
 
-    /// As [`Network::can_connect`], over IPv4 or IPv6 alone.
+    /// As [`Network::can_connect`], over IPv4 or IPv6 alone, whoever may know of whom; `None` if not both have that family.
+    pub(super) fn can_connect_over(&self, v4: bool, a: HostId, b: HostId) -> Option<Verdict> {
+        let (a, b) = (self.stand(a)?, self.stand(b)?);
+        (a.has(v4) && b.has(v4)).then(|| self.can_connect_by(v4, &a, &b))
+    }
+
+    /// The same, for those who stand there.
     fn can_connect_by(&self, v4: bool, a: &Stand<'_>, b: &Stand<'_>) -> Verdict {
         if !a.has(v4) || !b.has(v4) {
             return Verdict::no(Why::NoCommonFamily);
