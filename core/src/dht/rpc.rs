@@ -239,12 +239,12 @@ mod tests {
             let mut now = at(0);
             for n in 0..answers + silent {
                 let tid = rpc.begin(now, &mut rng, (SOCKET, peer(1)), None, Purpose::Ping, false);
-                now = now + Duration::from_millis(350);
+                now += Duration::from_millis(350);
                 if n < answers {
                     rpc.settle(now, &tid, SOCKET, peer(1)).unwrap();
                 }
             }
-            now = now + Duration::from_secs(10);
+            now += Duration::from_secs(10);
             while rpc.overdue(now).is_some() {}
             rpc.begin(now, &mut rng, (SOCKET, peer(1)), None, Purpose::Ping, false);
             assert!(matches!(rpc.overdue(now + Duration::from_millis(350)), Some(Overdue::Stalled(_))));

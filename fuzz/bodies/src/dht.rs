@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use folkmoot_core::base::{Cx, InfoHash, NodeId, Outbox, Rng, Scope, SocketId, SocketInfo, Time, UnixTime};
-use folkmoot_core::dht::{Config, Counters, Dht, Event, Mode, Snapshot};
+use folkmoot_core::dht::{Config, Counters, Dht, Event, Level, Mode, Snapshot};
 use folkmoot_core::limits;
 use folkmoot_core::wire::krpc::{
     Body, Call, Capabilities, Contact, Message, Query, Response, Values, write_contact,
@@ -17,8 +17,9 @@ const MAX_STEPS: usize = 128;
 /// nothing goes to where nobody is, and there is no hot loop.
 pub fn dht(bytes: &[u8]) {
     let mut bytes = Bytes(bytes);
-    let mode = [Mode::Auto, Mode::Server, Mode::ReadOnly][usize::from(bytes.u8() % 3)];
-    let mut world = World::new(mode);
+    let first = bytes.u8();
+    let mode = [Mode::Auto, Mode::Server, Mode::ReadOnly][usize::from(first % 3)];
+    let mut world = World::new(mode, first & 0x80 != 0);
     for _ in 0..MAX_STEPS {
         if bytes.is_empty() {
             break;
@@ -44,9 +45,10 @@ struct World {
 }
 
 impl World {
-    fn new(mode: Mode) -> Self {
+    fn new(mode: Mode, strict: bool) -> Self {
         let (mut rng, mut out) = (Rng::new([0; 32]), Outbox::default());
-        let config = Config { id: Some(NodeId([0x55; 20])), mode, ..Config::default() };
+        let capabilities = Capabilities(u32::from(strict));
+        let config = Config { id: Some(NodeId([0x55; 20])), mode, strict, capabilities, ..Config::default() };
         let mut cx = Cx { now: Time::ZERO, unix: UnixTime::default(), rng: &mut rng, out: &mut out };
         let mut dht = Dht::new(config, &mut cx);
         dht.set_sockets(&mut cx, &[socket(0)]);
@@ -181,7 +183,9 @@ impl World {
                 seed: kind & 0x40 != 0,
                 token,
             },
-            _ => return self.announce_to_node(from, hash, kind > 99),
+            _ if kind & 0x08 == 0 => return self.announce_to_node(from, hash, kind > 99),
+            _ if kind & 0x10 == 0 => Call::Get { target: hash, seq: (kind > 99).then_some(0), want: None },
+            _ => Call::Other { method: token, target: (kind > 99).then_some(NodeId(hash.0)), want: None },
         };
         let query = Query { id: id(bytes), read_only: kind & 0x40 != 0, call };
         self.receive(
@@ -240,10 +244,13 @@ impl World {
                 Event::Bootstrapped { nodes } => assert!(nodes > 0),
                 Event::Stored { nodes, .. } => assert!(nodes > 0),
                 Event::Item { .. } | Event::ItemSought { .. } | Event::NotStored { .. } => {}
-                Event::Health(health) => assert!(
-                    health.level.to_string().len() < health.to_string().len()
-                        || health.reasons.iter().next().is_none()
-                ),
+                Event::Health(health) => {
+                    assert_eq!(
+                        health.level == Level::Online,
+                        health.reasons.iter().next().is_none(),
+                        "{health}"
+                    );
+                }
                 Event::BootstrapSilent { .. } | Event::NotAnnounced { .. } | Event::Observed { .. } => {}
                 Event::Sought { .. } | Event::Pong { .. } | Event::Silent { .. } => {}
             }
@@ -274,6 +281,9 @@ impl World {
         assert!(stats.stored_topics <= limits::DHT_STORED_TOPICS);
         assert!(stats.stored_peers <= limits::DHT_STORED_PEERS);
         assert!(stats.stored_items <= limits::DHT_STORED_ITEMS);
+        // What the limits allow is far more than a run can fill.
+        assert!(self.dht.footprint() < 1_000_000, "{}", self.dht.footprint());
+        assert_eq!(stats.health, self.dht.health());
         assert!(stats.nodes_v4 + stats.nodes_v6 == self.dht.nodes().count());
     }
 }

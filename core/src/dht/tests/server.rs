@@ -495,3 +495,29 @@ fn no_read_of_a_full_table_names_the_asker_or_one_of_another_scope() {
     server.hear(to, &answer);
     assert!(server.dht.is_proven(to.ip()));
 }
+
+/// The second overlay on its own: everything works over IPv6 as over IPv4.
+#[test]
+fn a_network_of_ipv6_forms_finds_and_stores() {
+    let mut world = World::new(42);
+    for n in 1..=30 {
+        let host = world.add(v6(n), Config { mode: Mode::Server, ..Config::default() });
+        world.enter(host);
+    }
+    world.run(secs(60));
+    assert!(world.hosts.iter().all(|host| host.dht.stats().nodes_v6 >= 8 && host.dht.stats().nodes_v4 == 0));
+    assert!(world.hosts.iter().all(|host| node_id::is_bound(&host.dht.id(false), host.addr.ip())));
+    world.announce(7);
+    world.run(secs(5));
+    assert!(world.has(7, |event| matches!(event, Event::Announced { nodes: 8, .. })));
+    world.announce(19);
+    assert!(world.run_until(world.now + secs(5), |world| world.knows_peer(19, 7)));
+    let target = world.with(3, |dht, cx| dht.put_immutable(cx, Value::bytes(b"Hello World!").unwrap()));
+    world.run(secs(5));
+    assert!(world.has(3, |event| *event == Event::Stored { target, nodes: 8 }));
+    world.with(22, |dht, cx| dht.get(cx, ItemId::Immutable(target), None));
+    assert!(
+        world.run_until(world.now + secs(5), |world| world
+            .has(22, |event| matches!(event, Event::Item { .. })))
+    );
+}
