@@ -23,7 +23,7 @@ FORMS = {
     "stored": {"target", "nodes", "key", "seq"},
     "item": {"target", "value", "value_hex", "key", "salt", "seq", "signature"},
     "key": {"file", "public_key"},
-    "stats": {"nodes_v4", "nodes_v6", "observed", "sent", "responses", "errors", "timeouts", "queries", "dropped"},
+    "stats": {"health", "reasons", "nodes_v4", "nodes_v6", "observed", "sent", "responses", "errors", "timeouts", "queries", "dropped"},
     "node": {"id", "addr", "bucket", "rtt_ms", "quiet_ms", "failures"},
     "table": {"nodes"},
     "error": {"stage", "message", "hint"},
@@ -95,6 +95,10 @@ def verbs(world):
     check(search.events[-1]["peers"] == 2, "the end is told last, and each peer only once")
     stats = ask(world, "stats", bootstrap=entry).events[0]
     check(stats["nodes_v4"] == 4 and stats["responses"] >= 4 and stats["queries"] == 0, f"{stats}")
+    # A network on one machine need not be large.
+    check((stats["health"], stats["reasons"]) == ("online", []), f"{stats}")
+    first = nodes[0][0].all("health")
+    check(first[0]["health"] == "offline" and first[0]["reasons"] == ["no-entry"] and first[-1]["health"] == "online", f"{first}")
     check(len(stats["observed"]) == 1 and stats["observed"][0].startswith("127.0.0.1:"), f"{stats}")
     table = ask(world, "table", bootstrap=entry)
     check({e["addr"] for e in table.all("node")} == {addr for _, addr in nodes}, f"{table.lines}")
@@ -169,7 +173,8 @@ def in_words(world):
     check(say("put", "Hello World!").lines == [HELLO], "the target, and nothing else")
     check(say("get", HELLO).lines == ["Hello World!"], "the value, and nothing else")
     check(len(say("table").lines) == 4, "a line a node")
-    check("4 IPv4" in " ".join(say("stats").lines), "what it sees")
+    stats = " ".join(say("stats").lines)
+    check("4 IPv4" in stats and "online" in stats, f"{stats}")
 
 
 def on_a_terminal(world):

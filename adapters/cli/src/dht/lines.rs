@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use folkmoot::core::dht::{Counters, Item, Known, Stats};
+use folkmoot::core::dht::{Counters, Health, Item, Known, Reason, Stats};
 use folkmoot::{InfoHash, Pong};
 use serde::Serialize;
 
@@ -92,7 +92,21 @@ pub(super) struct KeyLine {
 }
 
 #[derive(Serialize)]
+pub(super) struct HealthLine {
+    health: String,
+    reasons: Vec<&'static str>,
+}
+
+impl HealthLine {
+    pub(super) fn new(health: Health) -> Self {
+        Self { health: health.level.to_string(), reasons: health.reasons.iter().map(Reason::name).collect() }
+    }
+}
+
+#[derive(Serialize)]
 pub(super) struct StatsLine {
+    #[serde(flatten)]
+    health: HealthLine,
     nodes_v4: usize,
     nodes_v6: usize,
     observed: Vec<String>,
@@ -108,6 +122,7 @@ impl StatsLine {
     pub(super) fn new(stats: &Stats, observed: &[SocketAddr]) -> Self {
         let Counters { sent, responses, errors, timeouts, queries, .. } = stats.counters;
         Self {
+            health: HealthLine::new(stats.health),
             nodes_v4: stats.nodes_v4,
             nodes_v6: stats.nodes_v6,
             observed: observed.iter().map(ToString::to_string).collect(),

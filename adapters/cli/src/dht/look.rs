@@ -10,7 +10,7 @@ use super::lines::{NodeLine, StatsLine, TableLine, dropped};
 use crate::exit::Exit;
 
 /// How long after entering the answers that still come are waited for.
-const SETTLE: Duration = Duration::from_secs(1);
+const SETTLE: Duration = Duration::from_millis(700);
 
 pub(super) fn stats(options: &GuestOptions, started: Instant) -> Exit {
     guest::run(options, started, async |guest| {
@@ -20,10 +20,12 @@ pub(super) fn stats(options: &GuestOptions, started: Instant) -> Exit {
         let counters = &stats.counters;
         let mut text = format!(
             "entered with {} in {entered:.1} s\n\
+             health           {}\n\
              nodes known      {} IPv4, {} IPv6\n\
              questions        {} sent, {} answered, {} refused, {} without an answer\n\
              asked by others  {}",
             nodes(guest.entered_with),
+            stats.health,
             stats.nodes_v4,
             stats.nodes_v6,
             counters.sent,

@@ -10,6 +10,7 @@ use futures_lite::FutureExt as _;
 use smol::Timer;
 
 use super::args::ServeOptions;
+use super::lines::HealthLine;
 use crate::exit::Exit;
 use crate::json;
 use crate::signals;
@@ -114,6 +115,11 @@ fn on_event(event: &Event, is_json: bool, ms: u64) {
         }
         (&Event::BootstrapSilent { asked: hosts, remembered: nodes }, false) => {
             eprintln!("! {}", Trouble::BootstrapSilent { hosts, nodes });
+            Ok(())
+        }
+        (&Event::Health(health), true) => ui::print(&json::line("health", ms, HealthLine::new(health))),
+        (Event::Health(health), false) => {
+            eprintln!("  {health}");
             Ok(())
         }
         (Event::Observed { public }, false) => {
