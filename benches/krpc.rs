@@ -1,5 +1,5 @@
-//! KRPC: reading and writing against the two bencode crates of the field, on the three shapes of message that a DHT node
-//! sees most. All read into the fields a node needs, and write from them.
+//! KRPC: reading and writing against two bencode crates of the field, on the three shapes of message that a DHT node sees most.
+//! All read into the fields a node needs, and write from them. `interop/rivals` reads against the whole field.
 //!
 //! `bt_bencode` reads in place as we do. `serde_bencode` cannot borrow; its rows read into owned fields, which is how the DHT
 //! crates that build on it use it. When writing, our row also makes the list of values from addresses; the rivals' are ready.

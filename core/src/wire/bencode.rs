@@ -211,9 +211,8 @@ impl<'a> Reader<'a> {
                 opening @ (b'l' | b'd') => {
                     self.enter(opening)?;
                     dicts = dicts & !(1 << self.depth) | u16::from(opening == b'd') << self.depth;
-                    // Peers in hundreds again: nothing else in here is as long as a list of strings.
-                    while opening == b'l' && self.peek()?.is_ascii_digit() {
-                        self.bytes()?;
+                    if opening == b'l' {
+                        self.skip_strings()?;
                     }
                 }
                 _ => return Err(Error::Unexpected),
@@ -222,6 +221,21 @@ impl<'a> Reader<'a> {
                 return self.bytes.get(from..self.at).ok_or(Error::Truncated);
             }
             key_due = dicts >> self.depth & 1 == 1;
+        }
+    }
+
+    /// Skips the strings that a list begins with: peers in hundreds again, and most of them six bytes.
+    #[inline]
+    fn skip_strings(&mut self) -> Result<(), Error> {
+        loop {
+            while let Some([b'6', b':', _, _, _, _, _, _, ..]) = self.bytes.get(self.at..) {
+                self.count()?;
+                self.at += 8;
+            }
+            if !self.peek()?.is_ascii_digit() {
+                return Ok(());
+            }
+            self.bytes()?;
         }
     }
 

@@ -1,5 +1,5 @@
 //! Asks one server as fast as it answers: `rivals load HOST:PORT METHOD SECONDS`. Prints one line of JSON: answers a second,
-//! how long they are, and how many questions were given up.
+//! all answers there were, how long they are, and how many questions were given up.
 //!
 //! [`IN_FLIGHT`] questions are under way at any time, each for another target. It sends one datagram a call, since a server that
 //! is sent several joined into one has less work than the internet gives it, and receives as many as there are.
@@ -36,7 +36,7 @@ pub fn main(args: &[String]) {
 
     let mut buffers = vec![[0_u8; 4_096]; BATCH_SIZE];
     let mut metas = [RecvMeta::default(); BATCH_SIZE];
-    let (mut next, mut answers, mut bytes, mut lost) = (0, 0_u64, 0_u64, 0_u64);
+    let (mut next, mut answers, mut bytes, mut lost, mut warming) = (0, 0_u64, 0_u64, 0_u64, 0);
     let mut ask = |count: usize| {
         for _ in 0..count {
             // What the kernel has no room for is lost, and counted when nothing comes.
@@ -77,22 +77,31 @@ pub fn main(args: &[String]) {
         ask(asked_back);
         let elapsed = began.elapsed();
         if !is_warm && elapsed >= WARM_UP {
-            (is_warm, answers, bytes, began) = (true, 0, 0, Instant::now());
+            (is_warm, warming, answers, bytes, began) = (true, answers, 0, 0, Instant::now());
         } else if is_warm && elapsed >= duration {
             break elapsed;
         }
     };
     let per_second = answers as f64 / elapsed.as_secs_f64();
     let bytes = bytes as f64 / (answers as f64).max(1.0);
-    println!("{}", json!({ "per_second": per_second.round(), "bytes": bytes.round(), "lost": lost }));
+    let report = json!({
+        "per_second": per_second.round(),
+        "answers": warming + answers,
+        "bytes": bytes.round(),
+        "lost": lost,
+    });
+    println!("{report}");
 }
 
 fn questions(method: &str) -> Vec<Vec<u8>> {
-    let question = |n: usize| {
-        let mut random = [0; 40];
+    let random = || {
+        let mut random = [0; 20];
         getrandom::fill(&mut random).expect("randomness");
-        let (id, target) = random.split_at(20);
-        let target = NodeId::try_from(target).expect("20 bytes");
+        NodeId(random)
+    };
+    let id = random();
+    let question = |n: usize| {
+        let target = random();
         let hash = InfoHash(target.0);
         let call = match method {
             "ping" => Call::Ping,
@@ -102,7 +111,7 @@ fn questions(method: &str) -> Vec<Vec<u8>> {
             method => panic!("no method {method}"),
         };
         // Of one that does not serve, so that the server asks nothing back.
-        let query = Query { id: NodeId::try_from(id).expect("20 bytes"), read_only: true, call };
+        let query = Query { id, read_only: true, call };
         let tid = u32::try_from(n).expect("not that many").to_be_bytes();
         Message { tid: &tid, version: None, capabilities: Capabilities::default(), body: Body::Query(query) }
             .encode()
