@@ -115,6 +115,9 @@ pub const DHT_BOOTSTRAP: usize = 128;
 /// many are needed for some to answer.
 pub const DHT_SAVED: usize = 200;
 
+/// Nodes remembered that can do something beyond the BEPs, in each address family: enough to find a relay among.
+pub const DHT_CAPABLE: usize = 64;
+
 /// Nodes met by their question, waiting to be asked something themselves.
 pub const DHT_UNVERIFIED: usize = 128;
 

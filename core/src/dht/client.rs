@@ -8,7 +8,7 @@ use super::machine::{Dht, Origin, is_plausible};
 use super::rpc::{LookupId, Overdue, Pending, Purpose, Unmatched};
 use super::table::Answered;
 use crate::base::{Cx, InfoHash, Scope};
-use crate::wire::krpc::{Call, Contact, ErrorReply, Response, Want};
+use crate::wire::krpc::{Call, Capabilities, Contact, ErrorReply, Response, Want};
 
 /// The asking side: lookups, and what answers lead to.
 impl Dht {
@@ -31,7 +31,13 @@ impl Dht {
         }
     }
 
-    pub(super) fn on_response(&mut self, cx: &mut Cx<'_>, pending: &Pending, response: &Response<'_>) {
+    pub(super) fn on_response(
+        &mut self,
+        cx: &mut Cx<'_>,
+        pending: &Pending,
+        response: &Response<'_>,
+        capabilities: Capabilities,
+    ) {
         let contact = Contact { id: response.id, addr: pending.to };
         let is_another = pending.expected.is_some_and(|expected| expected != contact.id);
         if is_another {
@@ -40,13 +46,18 @@ impl Dht {
         // Who names itself anew at each question has no place in the table, but locally it is a program started again.
         let local = Scope::of(contact.addr.ip()).is_local();
         if is_another && !local {
-            self.overlay_mut(contact.addr.is_ipv4()).table.remove(contact.addr);
-            self.on_removed(cx, contact.addr.is_ipv4());
+            // Or it is whom we know, and somebody named it by another id: then it is not to blame.
+            let overlay = self.overlay_mut(contact.addr.is_ipv4());
+            if !overlay.table.contains(&contact) {
+                overlay.table.remove(contact.addr);
+                self.on_removed(cx, contact.addr.is_ipv4());
+            }
             self.unverified.met(cx.now, contact, false);
             self.on_unanswered(cx, pending);
             return;
         }
         self.remember(cx, contact, pending);
+        self.overlay_mut(contact.addr.is_ipv4()).capable.on_answer(cx.now, contact, capabilities);
         if let Some(seen) = response.ip {
             self.on_vote(cx, contact.addr, seen);
         }
@@ -98,6 +109,7 @@ impl Dht {
     pub(super) fn on_dead(&mut self, cx: &mut Cx<'_>, pending: &Pending) {
         self.counters.timeouts += 1;
         self.outcomes.add(false);
+        self.overlay_mut(pending.to.is_ipv4()).capable.forget(pending.to);
         if !pending.again {
             let overlay = self.overlay_mut(pending.to.is_ipv4());
             if !overlay.table.is_empty() {
@@ -166,6 +178,7 @@ impl Dht {
                 self.lookups.insert(id, lookup);
                 continue;
             }
+            self.count(&lookup);
             match lookup.goal() {
                 Goal::Neighbours => self.on_neighbours_found(cx, id, lookup.is_ipv4()),
                 Goal::Search(topic) => self.on_searched(topic, id, lookup.progress()),
@@ -185,6 +198,18 @@ impl Dht {
         }
         if self.lookups.is_empty() {
             self.lookups = BTreeMap::new();
+        }
+    }
+
+    /// Learns from a lookup that ended how large the network is, and whether somebody surrounds its target.
+    fn count(&mut self, lookup: &Lookup) {
+        let distances = lookup.distances();
+        let census = &mut self.overlay_mut(lookup.is_ipv4()).census;
+        let is_alarming = census.is_alarming(&distances);
+        if is_alarming {
+            self.counters.alarms += 1;
+        } else {
+            census.add(lookup.target().0, &distances);
         }
     }
 

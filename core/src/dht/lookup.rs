@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
 use super::Progress;
+use super::census;
 use super::errand::ErrandId;
 use super::node_id;
 use super::table::K;
@@ -291,6 +292,16 @@ impl Lookup {
             }
         }
         closest.into_iter().map(|candidate| candidate.contact)
+    }
+
+    /// How far from the target those are who answered, as shares of the key space, the closest first; whatever their ids
+    /// are worth.
+    pub(super) fn distances(&self) -> Vec<f64> {
+        let answered = self.candidates.iter().filter(|candidate| candidate.state == State::Answered);
+        answered
+            .map(|candidate| census::share(&candidate.contact.id.distance(&self.target)))
+            .take(K)
+            .collect()
     }
 
     /// The addresses that were asked and did not answer.

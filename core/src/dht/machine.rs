@@ -208,6 +208,8 @@ impl Dht {
             counters: self.counters,
             nodes_v4: self.v4.table.len(),
             nodes_v6: self.v6.table.len(),
+            size_v4: self.v4.census.size(),
+            size_v6: self.v6.census.size(),
             in_flight: self.rpc.len(),
             lookups: self.lookups.len(),
             topics: self.topics.len(),
@@ -375,7 +377,7 @@ impl Dht {
                     self.on_query(cx, &origin, tid, &query);
                 }
             }
-            Ok(Message { tid, version, body: Body::Response(response), .. }) => {
+            Ok(Message { tid, version, capabilities, body: Body::Response(response) }) => {
                 if response.id == own_id {
                     self.counters.dropped_own += 1;
                 } else if let Some(pending) = self.settle(cx, &origin, tid) {
@@ -385,7 +387,7 @@ impl Dht {
                         let (addr, id, rtt) = (pending.to, response.id, cx.now - pending.sent);
                         self.tell(Event::Pong { addr, id, rtt, version, observed: response.ip });
                     }
-                    self.on_response(cx, &pending, &response);
+                    self.on_response(cx, &pending, &response, capabilities);
                     self.pump(cx);
                     self.examine();
                 }

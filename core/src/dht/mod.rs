@@ -20,6 +20,8 @@
 //! and private ones, so that a DHT of a few nodes on one machine or one LAN forms within a few round trips.
 
 mod announce;
+mod capable;
+mod census;
 mod client;
 mod config;
 mod errand;
@@ -65,6 +67,7 @@ pub const JOIN_DATAGRAMS: u64 = 300;
 /// The same in bytes of payload.
 pub const JOIN_BYTES: u64 = 60_000;
 
+pub use self::census::Size;
 pub use self::config::{Config, Mode};
 pub use self::event::{Event, NotStored};
 pub use self::health::{Health, Level, Reason, Reasons};

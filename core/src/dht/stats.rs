@@ -1,4 +1,4 @@
-use super::Health;
+use super::{Health, Size};
 
 /// What has happened so far, and what is there now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -9,6 +9,10 @@ pub struct Stats {
     pub nodes_v4: usize,
     /// Nodes in the IPv6 routing table.
     pub nodes_v6: usize,
+    /// How many nodes the IPv4 network has, if that can be told.
+    pub size_v4: Option<Size>,
+    /// How many nodes the IPv6 network has, if that can be told.
+    pub size_v6: Option<Size>,
     /// Questions without an answer yet.
     pub in_flight: usize,
     /// Lookups that are under way.
@@ -95,6 +99,8 @@ pub struct Counters {
     pub id_changes: u64,
     /// Nodes named to us at addresses that we will not contact.
     pub refused_contacts: u64,
+    /// Lookups of topics whose closest nodes are closer together than chance puts them.
+    pub alarms: u64,
     /// Votes on our address that cannot be true.
     pub refused_votes: u64,
 }

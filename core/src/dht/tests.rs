@@ -2,6 +2,7 @@
 
 mod health;
 mod items;
+mod quirks;
 mod restart;
 mod search;
 mod server;

@@ -1,6 +1,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::capable::Capable;
+use super::census::Census;
 use super::lookup::{Goal, Pace};
 use super::machine::Dht;
 use super::node_id;
@@ -55,6 +57,8 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Overlay {
     pub(super) table: Table,
     pub(super) votes: Votes,
+    pub(super) census: Census,
+    pub(super) capable: Capable,
     /// Whom an earlier run knew.
     pub(super) remembered: Remembered,
     /// Where to enter.
@@ -77,6 +81,8 @@ impl Overlay {
         Self {
             table: Table::new(id),
             votes: Votes::default(),
+            census: Census::default(),
+            capable: Capable::default(),
             remembered: Remembered::default(),
             hosts: Vec::new(),
             attempts: 0,
@@ -113,7 +119,12 @@ impl Overlay {
     /// The memory taken beyond its own size, in bytes.
     pub(super) fn footprint(&self) -> usize {
         let hosts = self.hosts.capacity() * size_of::<SocketAddr>();
-        hosts + self.table.footprint() + self.votes.footprint() + self.remembered.footprint()
+        hosts
+            + self.table.footprint()
+            + self.votes.footprint()
+            + self.census.footprint()
+            + self.capable.footprint()
+            + self.remembered.footprint()
     }
 
     pub(super) fn next_wake(&self) -> Option<Time> {
@@ -213,6 +224,7 @@ impl Dht {
             };
             let overlay = self.overlay_mut(ipv4);
             overlay.votes.clear();
+            overlay.census.clear();
             overlay.hosts.retain(|host| !is_own(host));
             overlay.attempts = 0;
             overlay.few = 0;
