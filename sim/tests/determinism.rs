@@ -13,7 +13,10 @@ const CONTEXT: usize = 3;
 
 /// The scenarios that are quick enough to be run four times, unoptimised, beside all the others.
 fn quick() -> impl Iterator<Item = &'static str> {
-    NAMES.iter().map(|(name, _)| *name).filter(|name| !["fifty-at-once", "forged-peers"].contains(name))
+    NAMES
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !["fifty-at-once", "forged-peers", "gale"].contains(name))
 }
 
 fn play(name: &str, tier: Tier, trace: Trace) -> Outcome {

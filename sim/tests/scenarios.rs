@@ -18,7 +18,7 @@ fn good(name: &str, seeds: std::ops::Range<u64>) {
 #[test]
 fn every_scenario_is_in_here() {
     // Below is one test each, so that they run side by side.
-    assert_eq!(NAMES.len(), 17);
+    assert_eq!(NAMES.len(), 18);
 }
 
 macro_rules! scenarios {
@@ -47,6 +47,7 @@ scenarios! {
     storm = "storm" for 0..8;
     both_families = "both-families" for 0..4;
     narrow = "narrow" for 0..2;
+    gale = "gale" for 0..1;
     asleep = "asleep" for 0..2;
 }
 

@@ -287,6 +287,9 @@ impl Node {
             }
         };
         self.drop_link(device, reason);
+        if was_good && reason == DisconnectReason::Silent {
+            self.doubt_addresses();
+        }
         if was_good {
             self.want(device, Urgency::Now);
         } else {
@@ -314,6 +317,9 @@ impl Node {
         let Some((meeting, name)) = newest else { return self.links.let_go(device) };
         let met =
             self.meetings.get(&meeting).and_then(|a| a.open()?.roster.get(device)).is_some_and(|p| p.met);
+        if met {
+            self.doubt_addresses();
+        }
         let Some(peer) = self.links.peers.get_mut(&device) else { return };
         let attempt = peer.failures;
         peer.failures += 1;

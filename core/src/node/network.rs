@@ -17,11 +17,17 @@ use crate::stun;
 /// A record is signed anew this often, so that knocks are never near the two hours after which they are void.
 pub(super) const RECORD_LIFE: Duration = Duration::from_secs(30 * 60);
 
+/// A member that falls silent or cannot be reached may mean that our NAT has restarted and shows us at another address
+/// (RFC 4787 §4.1 leaves it free to). However many there are, STUN servers are asked about it no more often than this.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
 /// The public addresses that observers told us.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     /// By observer kind and family, so that each can only ever hold one.
     public: BTreeMap<(bool, bool), SocketAddr>,
+    /// When STUN servers were last asked because of a member.
+    doubted: Option<Time>,
 }
 
 impl Addresses {
@@ -100,6 +106,17 @@ impl Node {
         if !addresses.is_empty() {
             self.dht.bootstrap(&mut self.context.cx(), addresses);
         }
+    }
+
+    /// A member is out of reach: perhaps since we have another public address now, of which nobody would hear otherwise.
+    pub(super) fn doubt_addresses(&mut self) {
+        let now = self.context.now;
+        if self.addresses.doubted.is_some_and(|at| now < at + ASK_AGAIN) {
+            return;
+        }
+        self.addresses.doubted = Some(now);
+        let servers = self.hosts.seek(&mut self.context, Purpose::Stun);
+        self.probe(&servers);
     }
 
     fn probe(&mut self, servers: &[SocketAddr]) {

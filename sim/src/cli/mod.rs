@@ -4,7 +4,12 @@ mod dht;
 mod grow;
 mod list;
 mod nat;
+mod matrix;
+mod play;
+mod replay;
 mod run;
+mod shrink;
+mod subject;
 mod sweep;
 mod tell;
 mod tiers;
@@ -34,6 +39,9 @@ enum Command {
     Grow(grow::Arguments),
     Nat(nat::Arguments),
     World(world::Arguments),
+    Replay(replay::Arguments),
+    Shrink(shrink::Arguments),
+    Matrix(matrix::Arguments),
     List(list::Arguments),
 }
 
@@ -47,6 +55,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Grow(arguments) => grow::run(&arguments),
         Command::Nat(arguments) => nat::run(&arguments),
         Command::World(arguments) => world::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Shrink(arguments) => shrink::run(&arguments),
+        Command::Matrix(arguments) => matrix::run(&arguments),
         Command::List(arguments) => list::run(&arguments),
     };
     match done {

@@ -1,15 +1,15 @@
 //! `moot-sim run`.
 
-use std::io::{self, BufWriter, Write as _};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::{self, BufWriter, Write};
 use std::time::Instant;
 
-use folkmoot_sim::scenario::{self, NAMES, play_twice};
-use folkmoot_sim::{Tier, Trace};
-use folkmoot_sim_entropy::seeded;
+use folkmoot_sim::Tier;
+use folkmoot_sim::scenario::{NAMES, Options};
 use serde_json::json;
 
-use super::tell::{Telling, replay, tell, tell_json};
+use super::play::{play, twice};
+use super::subject::Subject;
+use super::tell::{Telling, tell, tell_json};
 use super::{Done, TierName};
 
 /// Runs one scenario and tells what came of it
@@ -39,44 +39,48 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Done {
-    let Arguments { scenario: name, seed, json, events, trace, twice, tier } = arguments;
-    let (name, seed, tier) = (name.as_str(), *seed, Tier::from(*tier));
-    let how = Telling { json: *json, events: *events || *json, trace: *trace };
-    let scenario = scenario::find(name, seed)?;
-    let mut out = BufWriter::new(io::stdout().lock());
+    let Arguments { scenario, seed, json, events, trace, twice, tier } = arguments;
+    let subject = Subject::named(scenario, *seed)?;
+    let options = Options { keep_records: *trace, tier: Tier::from(*tier), ..Options::default() };
+    let how = Telling { json: *json, events: *events || *json, twice: *twice };
+    tell_run(&mut BufWriter::new(io::stdout().lock()), &subject, options, how)
+}
+
+/// Runs a scenario and tells of it.
+pub(super) fn tell_run(out: &mut impl Write, subject: &Subject, options: Options, how: Telling) -> Done {
+    let Subject { scenario, seed, .. } = subject;
     if how.json {
-        writeln!(
-            out,
-            "{}",
-            json!({"v": 1, "event": "scenario", "name": name, "seed": seed, "line": scenario.to_string()})
-        )?;
+        let (name, line) = (&scenario.name, scenario.to_string());
+        writeln!(out, "{}", json!({"v": 1, "event": "scenario", "name": name, "seed": seed, "line": line}))?;
     } else {
         writeln!(out, "{scenario}\nseed {seed}")?;
     }
     out.flush()?;
     let start = Instant::now();
-    let play = |trace| seeded(seed, || scenario::run_traced(&scenario, seed, tier, trace));
-    let played = catch_unwind(AssertUnwindSafe(|| match (twice, how.trace) {
-        (true, _) => play_twice(play),
-        (false, true) => (play(Trace::keeping()), None),
-        (false, false) => (play(Trace::new()), None),
-    }));
-    let Ok((outcome, parting)) = played else {
+    let played = match how.twice {
+        true => twice(scenario, *seed, options.tier),
+        false => play(scenario, *seed, options).map(|outcome| (outcome, None)),
+    };
+    let Some((outcome, parting)) = played else {
         if how.json {
-            writeln!(out, "{}", json!({"event": "broken", "what": "a panic; see stderr"}))?;
+            writeln!(
+                out,
+                "{}",
+                json!({"event": "broken", "property": "S-panic", "what": "a panic; see stderr"})
+            )?;
         }
-        eprintln!("replay with: {}", replay(name, seed, tier));
+        out.flush()?;
+        eprintln!("replay with: {}", subject.replay(options.tier));
         return Ok(false);
     };
-    let wall = start.elapsed();
     if how.json {
-        tell_json(&mut out, &outcome, how)?
+        tell_json(out, &outcome, how)?
     } else {
-        tell(&mut out, &outcome, how, wall)?
+        tell(out, &outcome, how, start.elapsed())?
     }
     out.flush()?;
     if !outcome.is_good() {
-        eprintln!("replay with: {}", replay(name, seed, tier));
+        eprintln!("replay with: {}", subject.replay(options.tier));
     }
     if let Some(parting) = &parting {
         eprintln!("{parting}");

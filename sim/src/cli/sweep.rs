@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use folkmoot_sim::Tier;
-use folkmoot_sim::scenario::{self, NAMES, Options, Outcome};
-use folkmoot_sim_entropy::seeded;
+use folkmoot_sim::scenario::{self, Marks, NAMES, Options, Outcome, Property};
+use serde_json::json;
 
-use super::tell::replay;
-use super::{Done, TierName};
+use super::play::{play, wrong};
+use super::subject::Subject;
+use super::{Done, Failure, TierName};
 
 /// Runs a scenario, or all of them, with many seeds
 #[derive(clap::Args)]
@@ -25,107 +26,256 @@ pub(super) struct Arguments {
     /// How many runs at once
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
+    /// NDJSON: a line for every failure, and one with the summary of each scenario
+    #[arg(long)]
+    json: bool,
+    /// Writes every scenario that failed to a file in this directory
+    #[arg(long, value_name = "DIR")]
+    fail_dir: Option<PathBuf>,
     /// What secures the links: DTLS, or a stand-in that costs a fiftieth
     #[arg(long, value_enum, default_value_t = TierName::Stub)]
     tier: TierName,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Done {
-    let Arguments { scenario, seeds, jobs, tier } = arguments;
-    sweep(scenario.as_deref(), seeds.clone(), *jobs, (*tier).into())
-}
-
-/// What a sweep knows of one scenario.
-#[derive(Default)]
-struct Tally {
-    good: usize,
-    bad: Vec<u64>,
-    figures: BTreeMap<&'static str, Vec<u64>>,
-    simulated: Duration,
-}
-
-fn sweep(scenario: Option<&str>, seeds: std::ops::Range<u64>, jobs: u16, tier: Tier) -> Done {
+    let Arguments { scenario, seeds, jobs, json, fail_dir, tier } = arguments;
     if let Some(name) = scenario {
         scenario::about(name)?;
     }
-    let names = NAMES.iter().map(|(name, _)| *name).filter(|name| scenario.is_none_or(|only| only == *name));
+    let names = NAMES.iter().map(|(name, _)| *name);
+    let names = names.filter(|name| scenario.as_deref().is_none_or(|only| only == *name));
     let runs: Vec<_> = names.flat_map(|name| seeds.clone().map(move |seed| (name, seed))).collect();
-    let (next, start, is_terminal) = (AtomicUsize::new(0), Instant::now(), io::stderr().is_terminal());
-    let mut tallies: BTreeMap<&str, Tally> = BTreeMap::new();
-    std::thread::scope(|scope| {
-        let (results, received) = mpsc::channel();
-        for _ in 0..jobs {
-            let (results, next, runs) = (results.clone(), &next, &runs);
-            scope.spawn(move || {
-                while let Some(&(name, seed)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let options = Options { tier, ..Options::default() };
-                    let play = |it| seeded(seed, || scenario::run(&it, seed, options));
-                    let run = || scenario::find(name, seed).map(play);
-                    let outcome = catch_unwind(AssertUnwindSafe(run)).ok().and_then(Result::ok);
-                    if results.send((name, seed, outcome)).is_err() {
-                        return;
+    let make = |&(name, seed): &(&'static str, u64)| {
+        Subject::named(name, seed).ok().map(|subject| (name.to_owned(), subject))
+    };
+    let how = Sweeping { jobs: *jobs, tier: (*tier).into(), json: *json, fail_dir: fail_dir.clone() };
+    let sweep = Sweep::over(&runs, make, &how)?;
+    sweep.finish(&how)
+}
+
+/// How a sweep is done.
+pub(super) struct Sweeping {
+    pub(super) jobs: u16,
+    pub(super) tier: Tier,
+    pub(super) json: bool,
+    pub(super) fail_dir: Option<PathBuf>,
+}
+
+/// What many runs came to.
+#[derive(Default)]
+pub(super) struct Sweep {
+    pub(super) tallies: BTreeMap<String, Tally>,
+    marks: Marks,
+    took: Duration,
+}
+
+/// What is known of the runs under one name.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) good: usize,
+    /// How to do those again that failed.
+    pub(super) bad: Vec<String>,
+    figures: BTreeMap<&'static str, Vec<u64>>,
+    /// Milliseconds, by what had to come.
+    waits: BTreeMap<Property, Vec<u64>>,
+    simulated: Duration,
+    hard_minutes: u64,
+}
+
+impl Sweep {
+    /// Runs what `make` makes of each of `runs`, each on a thread of its own, and tells of failures as they come.
+    pub(super) fn over<R: Sync>(
+        runs: &[R],
+        make: impl Fn(&R) -> Option<(String, Subject)> + Sync,
+        how: &Sweeping,
+    ) -> Result<Self, Failure> {
+        let (next, start, is_terminal) = (AtomicUsize::new(0), Instant::now(), io::stderr().is_terminal());
+        if let Some(directory) = &how.fail_dir {
+            let failed = |error| Failure::Input(format!("cannot make {}: {error}", directory.display()));
+            std::fs::create_dir_all(directory).map_err(failed)?;
+        }
+        let options = Options { tier: how.tier, ..Options::default() };
+        let mut sweep = Self::default();
+        std::thread::scope(|scope| -> Result<(), Failure> {
+            let (results, received) = mpsc::channel();
+            for _ in 0..how.jobs {
+                let (results, next, make) = (results.clone(), &next, &make);
+                scope.spawn(move || {
+                    while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let Some((name, subject)) = make(run) else { continue };
+                        let outcome = play(&subject.scenario, subject.seed, options);
+                        if results.send((name, subject, outcome)).is_err() {
+                            return;
+                        }
                     }
-                }
-            });
-        }
-        drop(results);
-        for (done, (name, seed, outcome)) in (1..).zip(received) {
-            tallies.entry(name).or_default().add(name, seed, tier, outcome);
-            if is_terminal {
-                eprint!("\r{done} of {} runs ", runs.len());
+                });
             }
+            drop(results);
+            for (done, (name, subject, outcome)) in (1..).zip(received) {
+                sweep.add(name, &subject, outcome, how)?;
+                if is_terminal && (done % 8 == 0 || done == runs.len()) {
+                    eprint!("\r{}", bar(done, runs.len(), start.elapsed()));
+                }
+            }
+            Ok(())
+        })?;
+        sweep.took = start.elapsed();
+        if is_terminal {
+            eprintln!();
         }
-    });
-    if is_terminal {
-        eprintln!("\r{} runs in {:.1} s", runs.len(), start.elapsed().as_secs_f64());
+        Ok(sweep)
     }
-    let mut out = BufWriter::new(io::stdout().lock());
-    for (name, tally) in &tallies {
-        tally.print(&mut out, name)?;
+
+    fn add(
+        &mut self,
+        name: String,
+        subject: &Subject,
+        outcome: Option<Outcome>,
+        how: &Sweeping,
+    ) -> Result<(), Failure> {
+        let tally = self.tallies.entry(name).or_default();
+        if let Some(property) = wrong(outcome.as_ref()) {
+            let again = subject.replay(how.tier);
+            let what = outcome.as_ref().map(Outcome::to_string).unwrap_or_default();
+            if how.json {
+                let line =
+                    json!({"event": "failed", "property": property.id(), "what": what, "replay": again});
+                println!("{line}");
+            } else {
+                eprintln!("\r{property}: {}\n{what}replay with: {again}", property.about());
+            }
+            if let Some(directory) = &how.fail_dir {
+                let name = subject.scenario.name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+                let path = directory.join(format!("{name}-{}.scn", subject.seed));
+                let text = format!("fails {property}\nseed {}\n{}", subject.seed, subject.scenario.to_text());
+                let failed = |error| Failure::Input(format!("cannot write {}: {error}", path.display()));
+                std::fs::write(&path, text).map_err(failed)?;
+            }
+            tally.bad.push(again);
+        } else {
+            tally.good += 1;
+        }
+        let Some(outcome) = outcome else { return Ok(()) };
+        tally.simulated += outcome.ended.saturating_since(outcome.began);
+        tally.hard_minutes += outcome.hard_minutes;
+        for figure in &outcome.figures {
+            tally.figures.entry(figure.name).or_default().push(figure.value);
+        }
+        for sample in &outcome.samples {
+            tally.waits.entry(sample.property).or_default().push(sample.took.as_millis() as u64);
+        }
+        self.marks.join(&outcome.marks);
+        Ok(())
     }
-    out.flush()?;
-    Ok(tallies.values().all(|tally| tally.bad.is_empty()))
+
+    /// Prints the summary; whether all was good.
+    pub(super) fn finish(&self, how: &Sweeping) -> Done {
+        let mut out = BufWriter::new(io::stdout().lock());
+        for (name, tally) in &self.tallies {
+            if how.json { tally.print_json(&mut out, name)? } else { tally.print(&mut out, name)? }
+        }
+        let all = self.tallies.values();
+        let (good, bad) = all.clone().fold((0, 0), |(g, b), tally| (g + tally.good, b + tally.bad.len()));
+        let simulated: Duration = all.clone().map(|tally| tally.simulated).sum();
+        let hard: u64 = all.map(|tally| tally.hard_minutes).sum();
+        let waits = self.worst_waits();
+        let missing: Vec<_> = self.marks.missing().map(|(id, _)| id).collect();
+        if how.json {
+            let worst: BTreeMap<_, _> =
+                waits.iter().map(|(property, worst)| (property.id(), worst)).collect();
+            let line = json!({
+                "event": "done", "good": good, "bad": bad, "simulated_hours": hours(simulated),
+                "hard_hours": hard as f64 / 60.0, "worst_ms": worst, "never": missing,
+            });
+            writeln!(out, "{line}")?;
+        } else {
+            writeln!(
+                out,
+                "\n{good} good, {bad} bad; {:.1} hours simulated in {:.1} s, of which {:.1} hours of meetings of four or \
+                 more with a fault a minute",
+                hours(simulated),
+                self.took.as_secs_f64(),
+                hard as f64 / 60.0
+            )?;
+            for (property, worst) in waits {
+                writeln!(out, "worst {property:<16} {:>9.3} s  {}", worst as f64 / 1e3, property.about())?;
+            }
+            writeln!(
+                out,
+                "never reached: {}",
+                if missing.is_empty() { "nothing".into() } else { missing.join(" ") }
+            )?;
+        }
+        out.flush()?;
+        Ok(bad == 0)
+    }
+
+    fn worst_waits(&self) -> BTreeMap<Property, u64> {
+        let mut worst = BTreeMap::new();
+        for (property, values) in self.tallies.values().flat_map(|tally| &tally.waits) {
+            let most = values.iter().copied().max().unwrap_or(0);
+            worst.entry(*property).and_modify(|it: &mut u64| *it = most.max(*it)).or_insert(most);
+        }
+        worst
+    }
 }
 
 impl Tally {
-    fn add(&mut self, name: &str, seed: u64, tier: Tier, outcome: Option<Outcome>) {
-        let Some(outcome) = outcome else {
-            eprintln!("\r{name} seed {seed}: a panic; replay with: {}", replay(name, seed, tier));
-            return self.bad.push(seed);
-        };
-        if outcome.is_good() {
-            self.good += 1;
-        } else {
-            eprintln!("\r{name} seed {seed}: replay with: {}\n{outcome}", replay(name, seed, tier));
-            self.bad.push(seed);
-        }
-        self.simulated += outcome.ended.saturating_since(outcome.began);
-        for figure in outcome.figures {
-            self.figures.entry(figure.name).or_default().push(figure.value);
-        }
-    }
-
     fn print(&self, out: &mut impl Write, name: &str) -> io::Result<()> {
-        let (good, bad, seconds) = (self.good, self.bad.len(), self.simulated.as_secs());
-        writeln!(out, "{name}: {good} good, {bad} bad, {seconds} s simulated")?;
-        if !self.bad.is_empty() {
-            writeln!(out, "  bad seeds: {:?}", self.bad.iter().take(50).collect::<Vec<_>>())?;
+        let (good, bad, hours) = (self.good, self.bad.len(), hours(self.simulated));
+        writeln!(out, "{name}: {good} good, {bad} bad, {hours:.2} hours simulated")?;
+        for again in self.bad.iter().take(10) {
+            writeln!(out, "  bad: {again}")?;
         }
-        for (figure, values) in &self.figures {
-            let mut values = values.clone();
-            values.sort_unstable();
-            let at = |percent: usize| values[(values.len() - 1) * percent / 100];
-            let (p50, p90, p99, most) = (at(50), at(90), at(99), at(100));
-            writeln!(out, "  {figure:<28} p50 {p50:<8} p90 {p90:<8} p99 {p99:<8} max {most}")?;
+        for (name, values) in self.values() {
+            let [p50, p90, p99, most] = percentiles(&values);
+            writeln!(out, "  {name:<28} p50 {p50:<8} p90 {p90:<8} p99 {p99:<8} max {most}")?;
         }
         Ok(())
     }
+
+    fn print_json(&self, out: &mut impl Write, name: &str) -> io::Result<()> {
+        let values: BTreeMap<_, _> =
+            self.values().map(|(name, values)| (name, json!(percentiles(&values)))).collect();
+        let line = json!({
+            "event": "scenario", "name": name, "good": self.good, "bad": self.bad,
+            "simulated_s": self.simulated.as_secs(), "p50_p90_p99_max": values,
+        });
+        writeln!(out, "{line}")
+    }
+
+    fn values(&self) -> impl Iterator<Item = (String, Vec<u64>)> {
+        let waits = self.waits.iter().map(|(property, values)| (format!("{property} ms"), values.clone()));
+        waits.chain(self.figures.iter().map(|(name, values)| ((*name).to_owned(), values.clone())))
+    }
+}
+
+fn percentiles(values: &[u64]) -> [u64; 4] {
+    let mut values = values.to_vec();
+    values.sort_unstable();
+    [50, 90, 99, 100].map(|percent| values.get((values.len() - 1) * percent / 100).copied().unwrap_or(0))
+}
+
+fn hours(time: Duration) -> f64 {
+    time.as_secs_f64() / 3_600.0
+}
+
+/// `[=====>    ] 120 of 200 runs, 12 s`.
+fn bar(done: usize, all: usize, took: Duration) -> String {
+    const WIDTH: usize = 30;
+    let full = done * WIDTH / all.max(1);
+    let (full, empty) = ("=".repeat(full), " ".repeat(WIDTH - full));
+    format!("[{full}{empty}] {done} of {all} runs, {:.0} s ", took.as_secs_f64())
 }
 
 pub(super) fn parse_seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
     let (first, last) = text.split_once("..").ok_or("write A..B, as in 0..1000")?;
-    let number =
-        |digits: &str| digits.trim().parse::<u64>().map_err(|_| format!("`{digits}` is not a number"));
+    let number = |digits: &str| {
+        digits
+            .trim()
+            .parse::<u64>()
+            .map_err(|_| format!("`{digits}` is no seed: seeds are 0 to {}", u64::MAX))
+    };
     let range = number(first)?..number(last)?;
     if range.is_empty() { Err("there is no seed in that range".into()) } else { Ok(range) }
 }
@@ -138,5 +288,12 @@ mod tests {
     fn ranges_of_seeds() {
         assert_eq!(parse_seeds("3..7"), Ok(3..7));
         assert!(parse_seeds("7..3").is_err() && parse_seeds("7").is_err() && parse_seeds("a..b").is_err());
+        assert!(parse_seeds("0..99999999999999999999").unwrap_err().contains("seeds are 0 to"));
+    }
+
+    #[test]
+    fn percentiles_of_few() {
+        assert_eq!(percentiles(&[7]), [7; 4]);
+        assert_eq!(percentiles(&(1..=101).collect::<Vec<_>>()), [51, 91, 100, 101]);
     }
 }

@@ -1,10 +1,10 @@
 //! What a run is told as.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use folkmoot_sim::Tier;
-use folkmoot_sim::scenario::Outcome;
+use folkmoot_sim::scenario::{Outcome, Property};
 use serde_json::json;
 
 /// What of a run is told.
@@ -12,7 +12,8 @@ use serde_json::json;
 pub(super) struct Telling {
     pub(super) json: bool,
     pub(super) events: bool,
-    pub(super) trace: bool,
+    /// Whether it is played twice, to see whether both are the same.
+    pub(super) twice: bool,
 }
 
 pub(super) fn tell(out: &mut impl Write, outcome: &Outcome, how: Telling, wall: Duration) -> io::Result<()> {
@@ -27,6 +28,12 @@ pub(super) fn tell(out: &mut impl Write, outcome: &Outcome, how: Telling, wall: 
     write!(out, "{outcome}")?;
     for figure in &outcome.figures {
         writeln!(out, "{:<28} {}", figure.name, figure.value)?;
+    }
+    for (property, worst) in worst(outcome) {
+        writeln!(out, "{:<28} {worst} ms at most", property.id())?;
+    }
+    for line in &outcome.dump {
+        writeln!(out, "{line}")?;
     }
     let counts = outcome.counts;
     let dropped: u64 = counts.dropped.iter().sum();
@@ -54,7 +61,7 @@ pub(super) fn tell_json(out: &mut impl Write, outcome: &Outcome, how: Telling) -
         }
     }
     for problem in &outcome.problems.list {
-        let line = json!({"event": "broken", "ms": problem.at.as_millis(), "what": problem.what});
+        let line = json!({"event": "broken", "ms": problem.at.as_millis(), "property": problem.property.id(), "what": problem.what});
         writeln!(out, "{line}")?;
     }
     for pending in &outcome.pending {
@@ -62,6 +69,12 @@ pub(super) fn tell_json(out: &mut impl Write, outcome: &Outcome, how: Telling) -
     }
     for figure in &outcome.figures {
         writeln!(out, "{}", json!({"event": "figure", "name": figure.name, "value": figure.value}))?;
+    }
+    for (property, worst) in worst(outcome) {
+        writeln!(out, "{}", json!({"event": "wait", "property": property.id(), "worst_ms": worst}))?;
+    }
+    for line in &outcome.dump {
+        writeln!(out, "{}", json!({"event": "dump", "text": line}))?;
     }
     let done = json!({
         "event": "done",
@@ -74,7 +87,12 @@ pub(super) fn tell_json(out: &mut impl Write, outcome: &Outcome, how: Telling) -
     writeln!(out, "{done}")
 }
 
-/// The one command that does a run again.
-pub(super) fn replay(name: &str, seed: u64, tier: Tier) -> String {
-    format!("moot-sim run {name} --seed {seed} --tier {tier} --events")
+/// The longest wait, in milliseconds, for each thing that had to come.
+fn worst(outcome: &Outcome) -> BTreeMap<Property, u128> {
+    let mut worst = BTreeMap::new();
+    for sample in &outcome.samples {
+        let took = sample.took.as_millis();
+        worst.entry(sample.property).and_modify(|it: &mut u128| *it = took.max(*it)).or_insert(took);
+    }
+    worst
 }

@@ -121,6 +121,18 @@ impl Chance {
     pub const fn ratio(n: u32, of: u32) -> Self {
         if n >= of { Self::ALWAYS } else { Self(((n as u64) << 32) / of as u64) }
     }
+
+    /// `number` in a hundred with so many digits after the point: 125 with one is 12.5 %. More than a hundred is always.
+    pub const fn percent_with(number: u64, decimals: u32) -> Self {
+        let of = 100 * 10u128.pow(decimals);
+        let number = number as u128;
+        if number >= of { Self::ALWAYS } else { Self(((number << 32) / of) as u64) }
+    }
+
+    /// How many of 2^32 equally likely cases it is.
+    pub const fn threshold(self) -> u64 {
+        self.0
+    }
 }
 
 /// In percent.

@@ -291,6 +291,14 @@ impl World {
         }
     }
 
+    /// Lets everything pass again from any of `a` to any of `b` and back.
+    pub fn rejoin(&mut self, a: &[HostId], b: &[HostId]) {
+        for (a, b) in a.iter().flat_map(|a| b.iter().map(move |b| (*a, *b))) {
+            self.severed.remove(&(a, b));
+            self.severed.remove(&(b, a));
+        }
+    }
+
     /// Ends all partitions.
     pub fn heal(&mut self) {
         self.severed.clear();

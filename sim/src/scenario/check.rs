@@ -6,6 +6,9 @@ use std::fmt;
 use folkmoot_core::base::{DeviceId, MemberId, Time};
 use folkmoot_core::node::{Event, MeetingHandle};
 
+use super::marks::Pairs;
+use super::property::Property;
+use super::waits::Waits;
 use crate::net::Verdict;
 
 /// A rule that was broken.
@@ -13,6 +16,8 @@ use crate::net::Verdict;
 pub struct Problem {
     /// When it was noticed.
     pub at: Time,
+    /// Which rule.
+    pub property: Property,
     /// What is wrong.
     pub what: String,
 }
@@ -35,7 +40,10 @@ const LISTED: usize = 20;
 /// its author's order, to its own author or into another meeting; nothing is acknowledged twice or before it
 /// arrived; nobody is connected twice, or to itself, or to who is not in the meeting.
 ///
-/// Liveness, when asked: whoever can connect by the oracle is connected, what was said has arrived and is acknowledged.
+/// Liveness, when asked: whoever can connect by the oracle is connected, what was said has arrived and is acknowledged, who
+/// left or died is gone, and who can connect to nobody is told. What each of these took is kept in any case.
+///
+/// Each rule is a [`Property`].
 #[derive(Debug)]
 pub(super) struct Checker {
     people: Vec<Person>,
@@ -45,8 +53,13 @@ pub(super) struct Checker {
     by_text: BTreeMap<String, usize>,
     /// Something that was owed when last looked at.
     witness: Option<Owed>,
+    pub(super) waits: Waits,
+    pub(super) pairs: Pairs,
     pub(super) problems: Problems,
 }
+
+/// Which rule is broken, and how.
+type Wrong = (Property, String);
 
 /// A member as seen from outside.
 #[derive(Debug)]
@@ -69,6 +82,8 @@ struct Person {
     last_heard: BTreeMap<(u8, usize, u32), u64>,
     /// Messages this run said, by meeting and number.
     numbered: BTreeMap<(u8, u64), usize>,
+    /// Whether this run was told of some trouble.
+    told: bool,
 }
 
 #[derive(Debug)]
@@ -77,6 +92,7 @@ struct Said {
     author: usize,
     run: u32,
     text: String,
+    at: Time,
     seq: Option<u64>,
     /// Whom its author's run had met by then: they must get it.
     audience: BTreeSet<usize>,
@@ -103,10 +119,12 @@ impl Checker {
                 met: BTreeSet::new(),
                 last_heard: BTreeMap::new(),
                 numbered: BTreeMap::new(),
+                told: false,
             })
             .collect();
         let (severed, said, by_text) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { people, verdicts, severed, said, by_text, witness: None, problems: Problems::default() }
+        let (waits, pairs, problems) = (Waits::default(), Pairs::default(), Problems::default());
+        Self { people, verdicts, severed, said, by_text, witness: None, waits, pairs, problems }
     }
 
     pub(super) fn started(&mut self, who: usize) {
@@ -142,10 +160,9 @@ impl Checker {
             said.audience.remove(&who);
         }
         for other in untold {
-            self.problem(
-                at,
-                format!("member {who}: left meeting {meeting} without being disconnected from {other}"),
-            );
+            let what =
+                format!("member {who}: left meeting {meeting} without being disconnected from {other}");
+            self.problem(at, Property::Roster, what);
         }
     }
 
@@ -157,28 +174,30 @@ impl Checker {
         self.severed.extend([(a, b), (b, a)]);
     }
 
+    pub(super) fn rejoined(&mut self, a: usize, b: usize) {
+        self.severed.retain(|pair| *pair != (a, b) && *pair != (b, a));
+    }
+
     pub(super) fn healed(&mut self) {
         self.severed.clear();
     }
 
     /// Somebody is about to say something: the text that tells it from all else, and its tag.
-    pub(super) fn says(&mut self, author: usize, meeting: u8) -> (String, u64) {
+    pub(super) fn says(&mut self, at: Time, author: usize, meeting: u8) -> (String, u64) {
         let (tag, run) = (self.said.len(), self.people[author].run);
         let text = format!("message {tag} of member {author} run {run} in meeting {meeting}");
         self.by_text.insert(text.clone(), tag);
         let (received, acknowledged) = (BTreeMap::new(), BTreeMap::new());
         let met = self.people[author].met.iter().filter(|(where_met, _)| *where_met == meeting);
         let audience = met.map(|(_, who)| *who).collect();
-        let text_again = text.clone();
-        let said =
-            Said { meeting, author, run, text: text_again, seq: None, audience, received, acknowledged };
-        self.said.push(said);
-        (text, tag as u64)
+        let (text, again) = (text.clone(), text);
+        self.said.push(Said { meeting, author, run, text, at, seq: None, audience, received, acknowledged });
+        (again, tag as u64)
     }
 
-    pub(super) fn problem(&mut self, at: Time, what: String) {
+    pub(super) fn problem(&mut self, at: Time, property: Property, what: String) {
         if self.problems.list.len() < LISTED {
-            self.problems.list.push(Problem { at, what });
+            self.problems.list.push(Problem { at, property, what });
         } else {
             self.problems.more += 1;
         }
@@ -188,102 +207,125 @@ impl Checker {
     pub(super) fn event(&mut self, at: Time, who: usize, event: &Event) {
         let wrong = match event {
             Event::Connected { meeting, member, device, .. } => {
-                self.connected(who, *meeting, *member, *device)
+                self.connected(at, who, *meeting, (*member, *device))
             }
-            Event::Disconnected { meeting, device, .. } => self.disconnected(who, *meeting, *device),
+            Event::Disconnected { meeting, device, .. } => self.disconnected(at, who, *meeting, *device),
             Event::Message { meeting, from, device, seq, text, .. } => {
-                self.message(who, *meeting, (*from, *device), *seq, text)
+                self.message(at, who, *meeting, (*from, *device), *seq, text)
             }
             Event::Sent { meeting, tag, seq } => self.sent(who, *meeting, tag.0, *seq),
             Event::Delivered { meeting, seq, to } => self.delivered(at, who, *meeting, *seq, *to),
-            Event::Status { .. }
-            | Event::Trouble { .. }
-            | Event::Address { .. }
-            | Event::Joined { .. }
-            | Event::Left { .. } => None,
+            Event::Trouble { .. } => {
+                self.people[who].told = true;
+                None
+            }
+            Event::Status { .. } | Event::Address { .. } | Event::Joined { .. } | Event::Left { .. } => None,
         };
-        if let Some(what) = wrong {
-            self.problem(at, format!("member {who}: {what}"));
+        if let Some((property, what)) = wrong {
+            self.problem(at, property, format!("member {who}: {what}"));
         }
     }
 
     fn connected(
         &mut self,
+        at: Time,
         who: usize,
         meeting: MeetingHandle,
-        member: MemberId,
-        device: DeviceId,
-    ) -> Option<String> {
+        (member, device): (MemberId, DeviceId),
+    ) -> Option<Wrong> {
         let Some(other) = self.person(member, device) else {
-            return Some(format!("connected to {device:?}, who is nobody"));
+            return Some((Property::Roster, format!("connected to {device:?}, who is nobody")));
         };
         let meeting = meeting.0 as u8;
         if other == who {
-            return Some("connected to itself".into());
+            return Some((Property::Roster, "connected to itself".into()));
         }
         let knows = &self.people[other];
         if !knows.ever_joined.contains(&meeting) {
-            return Some(format!("connected to {other} in meeting {meeting}, which {other} never joined"));
+            let what = format!("connected to {other} in meeting {meeting}, which {other} never joined");
+            return Some((Property::Roster, what));
         }
         let run = knows.run;
         self.people[who].met.insert((meeting, other));
+        self.pairs.connected.insert((who, other));
+        self.waits.connected(at, (who, other, meeting), (self.people[who].run, run));
         let again = self.people[who].connected.insert((meeting, other), run).is_some();
-        again.then(|| format!("connected to {other} in meeting {meeting} twice without a disconnection"))
+        let what = || format!("connected to {other} in meeting {meeting} twice without a disconnection");
+        again.then(|| (Property::Roster, what()))
     }
 
-    fn disconnected(&mut self, who: usize, meeting: MeetingHandle, device: DeviceId) -> Option<String> {
+    fn disconnected(
+        &mut self,
+        at: Time,
+        who: usize,
+        meeting: MeetingHandle,
+        device: DeviceId,
+    ) -> Option<Wrong> {
         let other = self.people.iter().position(|person| person.device == device);
-        let was = other.and_then(|other| self.people[who].connected.remove(&(meeting.0 as u8, other)));
-        was.is_none().then(|| format!("disconnected from {other:?}, to whom it was not connected"))
+        let number = meeting.0 as u8;
+        let was = other.and_then(|other| self.people[who].connected.remove(&(number, other)));
+        if let Some(other) = other.filter(|_| was.is_some()) {
+            self.waits.disconnected(at, (who, other, number));
+            let owed = self.is_owed(Owed::Connection { who, to: other, meeting: number });
+            self.waits.connection(at, (who, other, number), owed);
+        }
+        let what = || format!("disconnected from {other:?}, to whom it was not connected");
+        was.is_none().then(|| (Property::Roster, what()))
     }
 
     fn message(
         &mut self,
+        at: Time,
         who: usize,
         meeting: MeetingHandle,
         (member, device): (MemberId, DeviceId),
         seq: u64,
         text: &str,
-    ) -> Option<String> {
+    ) -> Option<Wrong> {
         let Some(&index) = self.by_text.get(text) else {
-            return Some(format!("heard {text:?}, which nobody said"));
+            return Some((Property::Invented, format!("heard {text:?}, which nobody said")));
         };
         let author = self.person(member, device);
         let said = &mut self.said[index];
         if author != Some(said.author) {
-            return Some(format!("heard {text:?} from {author:?}"));
+            return Some((Property::Author, format!("heard {text:?} from {author:?}")));
         }
         if said.author == who {
-            return Some(format!("heard its own {text:?}"));
+            return Some((Property::Once, format!("heard its own {text:?}")));
         }
         if u32::from(said.meeting) != meeting.0 {
-            return Some(format!("heard {text:?} in meeting {}", meeting.0));
+            return Some((Property::Meeting, format!("heard {text:?} in meeting {}", meeting.0)));
         }
         if said.seq.is_some_and(|known| known != seq) {
-            return Some(format!("heard {text:?} under number {seq}, its author has {:?}", said.seq));
+            let what = format!("heard {text:?} under number {seq}, its author has {:?}", said.seq);
+            return Some((Property::Number, what));
         }
         let listener = &mut self.people[who];
         if said.received.insert(who, listener.run) == Some(listener.run) {
-            return Some(format!("heard {text:?} twice"));
+            return Some((Property::Once, format!("heard {text:?} twice")));
         }
+        self.waits.heard(at, said.at, said.author, who);
+        self.pairs.passed_on |= !listener.connected.contains_key(&(said.meeting, said.author));
+        self.pairs.said_alone |= said.audience.is_empty();
         let last = listener.last_heard.insert((said.meeting, said.author, said.run), seq);
-        last.filter(|last| *last >= seq)
-            .map(|last| format!("heard {text:?}, number {seq}, after number {last}"))
+        let last = last.filter(|last| *last >= seq)?;
+        Some((Property::Order, format!("heard {text:?}, number {seq}, after number {last}")))
     }
 
-    fn sent(&mut self, who: usize, meeting: MeetingHandle, tag: u64, seq: u64) -> Option<String> {
+    fn sent(&mut self, who: usize, meeting: MeetingHandle, tag: u64, seq: u64) -> Option<Wrong> {
         let person = &mut self.people[who];
         let Some(said) = self.said.get_mut(tag as usize).filter(|said| {
             said.author == who && said.run == person.run && u32::from(said.meeting) == meeting.0
         }) else {
-            return Some(format!("sent tag {tag} in meeting {}, which it did not say there", meeting.0));
+            let what = format!("sent tag {tag} in meeting {}, which it did not say there", meeting.0);
+            return Some((Property::Number, what));
         };
         if said.seq.is_some() {
-            return Some(format!("sent tag {tag} twice"));
+            return Some((Property::Number, format!("sent tag {tag} twice")));
         }
         said.seq = Some(seq);
         let taken = person.numbered.insert((said.meeting, seq), tag as usize);
-        taken.map(|other| format!("gave number {seq} to tags {other} and {tag}"))
+        taken.map(|other| (Property::Number, format!("gave number {seq} to tags {other} and {tag}")))
     }
 
     fn delivered(
@@ -293,18 +335,21 @@ impl Checker {
         meeting: MeetingHandle,
         seq: u64,
         to: MemberId,
-    ) -> Option<String> {
+    ) -> Option<Wrong> {
         let to = self.people.iter().position(|person| person.member == to);
         let index = self.people[who].numbered.get(&(meeting.0 as u8, seq)).copied();
         let (Some(to), Some(index)) = (to, index) else {
-            return Some(format!("number {seq} is delivered to {to:?}, but there is none"));
+            let what = format!("number {seq} is delivered to {to:?}, but there is none");
+            return Some((Property::Acknowledged, what));
         };
         let said = &mut self.said[index];
         if !said.received.contains_key(&to) {
-            return Some(format!("{:?} is acknowledged by {to}, who does not have it", said.text));
+            let what = format!("{:?} is acknowledged by {to}, who does not have it", said.text);
+            return Some((Property::Acknowledged, what));
         }
         let again = said.acknowledged.insert(to, at).is_some();
-        again.then(|| format!("{:?} is acknowledged by {to} twice", said.text))
+        let what = || format!("{:?} is acknowledged by {to} twice", said.text);
+        again.then(|| (Property::Acknowledged, what()))
     }
 
     fn person(&self, member: MemberId, device: DeviceId) -> Option<usize> {
@@ -322,6 +367,49 @@ impl Checker {
         owed.is_none()
     }
 
+    /// Looks anew at who owes what to whom, after something was done to them.
+    pub(super) fn look_around(&mut self, now: Time) {
+        let count = self.people.len();
+        for who in 0..count {
+            for to in (0..count).filter(|to| *to != who) {
+                self.waits.able(now, who, to, self.can_meet(who, to));
+                for meeting in self.people[who].ever_joined.clone() {
+                    let pair = (who, to, meeting);
+                    let owed = self.is_owed(Owed::Connection { who, to, meeting });
+                    self.waits.connection(now, pair, owed);
+                    let ends = [
+                        (Owed::Farewell { who, to, meeting }, Property::Gone),
+                        (Owed::Burial { who, to, meeting }, Property::Dead),
+                    ];
+                    let end = ends.into_iter().find(|(owed, _)| self.is_owed(*owed)).map(|(_, it)| it);
+                    self.waits.end(now, pair, end);
+                }
+            }
+            for meeting in self.people[who].ever_joined.clone() {
+                let person = &self.people[who];
+                let is_alone = person.joined.contains(&meeting)
+                    && !person.connected.keys().any(|(of, _)| *of == meeting);
+                let is_member = |to: &usize| self.people[*to].joined.contains(&meeting);
+                let owed = is_alone && (0..count).filter(is_member).any(|to| self.can_meet(who, to));
+                self.waits.find(now, who, meeting, owed);
+            }
+        }
+    }
+
+    /// By which rule the first thing that is owed is owed.
+    pub(super) fn owed_by(&self) -> Option<Property> {
+        Some(match self.owed().next()? {
+            Owed::Connection { who, to, meeting } => {
+                self.waits.property((who, to, meeting), (self.people[who].run, self.people[to].run))
+            }
+            Owed::Farewell { .. } => Property::Gone,
+            Owed::Burial { .. } => Property::Dead,
+            Owed::Delivery { .. } => Property::Hear,
+            Owed::Acknowledgement { .. } => Property::Acknowledge,
+            Owed::Word { .. } => Property::Told,
+        })
+    }
+
     /// What is still owed, a sentence each; of missing connections also who misses whom in which meeting.
     pub(super) fn pending(&self) -> impl Iterator<Item = (String, Option<(usize, usize, u8)>)> {
         self.owed().map(|owed| match owed {
@@ -335,19 +423,36 @@ impl Checker {
         self.people[who].device
     }
 
+    /// The number of the member with that device.
+    pub(super) fn number(&self, device: DeviceId) -> Option<usize> {
+        self.people.iter().position(|person| person.device == device)
+    }
+
+    /// The meetings that somebody's run is in.
+    pub(super) fn meetings(&self, who: usize) -> Vec<u8> {
+        self.people[who].joined.iter().copied().collect()
+    }
+
     fn owed(&self) -> impl Iterator<Item = Owed> {
         let count = self.people.len();
         let pairs = (0..count).flat_map(move |who| (0..count).map(move |to| (who, to)));
         let connections = pairs.flat_map(|(who, to)| {
             let joined = self.people[who].joined.iter();
             joined.flat_map(move |&meeting| {
-                [Owed::Connection { who, to, meeting }, Owed::Farewell { who, to, meeting }]
+                [
+                    Owed::Connection { who, to, meeting },
+                    Owed::Farewell { who, to, meeting },
+                    Owed::Burial { who, to, meeting },
+                ]
             })
+        });
+        let words = (0..count).flat_map(move |who| {
+            self.people[who].joined.iter().map(move |&meeting| Owed::Word { who, meeting })
         });
         let messages = (0..self.said.len()).flat_map(move |said| {
             (0..count).flat_map(move |to| [Owed::Delivery { said, to }, Owed::Acknowledgement { said, to }])
         });
-        connections.chain(messages).filter(|&owed| self.is_owed(owed))
+        connections.chain(messages).chain(words).filter(|&owed| self.is_owed(owed))
     }
 
     fn is_owed(&self, owed: Owed) -> bool {
@@ -360,6 +465,20 @@ impl Checker {
             Owed::Farewell { who, to, meeting } => {
                 let connected = self.people[who].connected.contains_key(&(meeting, to));
                 connected && self.can_meet(who, to) && !self.people[to].joined.contains(&meeting)
+            }
+            Owed::Burial { who, to, meeting } => {
+                let connected = self.people[who].connected.contains_key(&(meeting, to));
+                connected && self.is_here(who) && !self.people[to].up
+            }
+            Owed::Word { who, meeting } => {
+                let others = || (0..self.people.len()).filter(|to| *to != who);
+                let were_here = |to: &usize| self.people[*to].ever_joined.contains(&meeting);
+                let can_be_met = |to: usize| self.verdicts[who][to].direct;
+                let is_alone = self.is_in(who, meeting) && !self.people[who].told;
+                // Whom it could meet may come back any time, and then all was well.
+                is_alone
+                    && others().any(|to| self.is_in(to, meeting))
+                    && !others().filter(were_here).any(can_be_met)
             }
             Owed::Delivery { said, to } => {
                 let said = &self.said[said];
@@ -390,6 +509,12 @@ impl Checker {
             Owed::Farewell { who, to, meeting } => {
                 format!("{who} does not know that {to} has left meeting {meeting}")
             }
+            Owed::Burial { who, to, meeting } => {
+                format!("{who} does not know that {to} is dead in meeting {meeting}")
+            }
+            Owed::Word { who, meeting } => {
+                format!("{who} can connect to nobody in meeting {meeting}, and is not told of any trouble")
+            }
             Owed::Delivery { said, to } => format!("{to} has not heard {:?}", self.said[said].text),
             Owed::Acknowledgement { said, to } => {
                 format!("{:?} is not acknowledged by {to}", self.said[said].text)
@@ -400,6 +525,11 @@ impl Checker {
     /// Whether somebody's node runs and is awake.
     pub(super) fn is_here(&self, who: usize) -> bool {
         self.people[who].up && !self.people[who].asleep
+    }
+
+    /// Whether somebody is here and in a meeting.
+    pub(super) fn is_in(&self, who: usize, meeting: u8) -> bool {
+        self.is_here(who) && self.people[who].joined.contains(&meeting)
     }
 
     /// Whether two people who are here can connect now.
@@ -420,22 +550,26 @@ impl Person {
         self.met.clear();
         self.last_heard.clear();
         self.numbered.clear();
+        self.told = false;
     }
 }
 
-/// Something that may be owed: a connection, the end of one, a delivery, an acknowledgement.
+/// Something that may be owed: a connection, the end of one to who left or who died, a word of trouble to who is alone
+/// for good, a delivery, an acknowledgement.
 #[derive(Clone, Copy, Debug)]
 enum Owed {
     Connection { who: usize, to: usize, meeting: u8 },
     Farewell { who: usize, to: usize, meeting: u8 },
+    Burial { who: usize, to: usize, meeting: u8 },
+    Word { who: usize, meeting: u8 },
     Delivery { said: usize, to: usize },
     Acknowledgement { said: usize, to: usize },
 }
 
-/// `12.345678s member 1: …`.
+/// `12.345678s S-once: member 1: …`.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.at, self.what)
+        write!(f, "{} {}: {}", self.at, self.property, self.what)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::script::{Act, Goal, Home, Infrastructure, Scenario, Step, Stun, Who, after, now};
-use super::storm::storm;
+use super::storm::{gale, storm};
 use crate::engine::{Chance, Draws, Subject};
 use crate::net::{Behavior, BoxRules, Gateway, Law, LinkRules, Loss, NatRules, PortRule, Stack};
 
@@ -14,7 +14,7 @@ const AD: Behavior = Behavior::AddressDependent;
 const APD: Behavior = Behavior::AddressAndPortDependent;
 
 /// The names of all scenarios, the default first, with what each is about.
-pub const NAMES: [(&str, &str); 17] = [
+pub const NAMES: [(&str, &str); 18] = [
     ("open-four", "four members on open hosts meet and talk"),
     ("nat-four", "four members behind different NATs, of which every pair can connect"),
     ("symmetric", "a symmetric NAT among lenient ones"),
@@ -31,6 +31,10 @@ pub const NAMES: [(&str, &str); 17] = [
     ("storm", "up to six members behind anything, with faults of all kinds: all of it is drawn"),
     ("both-families", "homes and mobiles with IPv4, IPv6 or both, one with 464XLAT"),
     ("narrow", "a link that passes no more than 576 bytes, and says so"),
+    (
+        "gale",
+        "four to eight members behind anything, and for half an hour no quiet minute: all of it is drawn",
+    ),
     ("asleep", "one of three sleeps for two minutes, another is cut off; both come back"),
 ];
 
@@ -74,6 +78,7 @@ pub fn find(name: &str, seed: u64) -> Result<Scenario, UnknownScenario> {
         "storm" => storm(&draws),
         "both-families" => both_families(),
         "narrow" => narrow(),
+        "gale" => gale(&draws),
         "asleep" => asleep(),
         _ => return Err(UnknownScenario(name.into())),
     };
@@ -81,12 +86,10 @@ pub fn find(name: &str, seed: u64) -> Result<Scenario, UnknownScenario> {
     Ok(scenario)
 }
 
-/// Sixteen DHT nodes and two STUN servers 20 ms away, and the given homes.
+/// The usual infrastructure, and the given homes.
 fn world(homes: Vec<Home>, steps: Vec<Step>) -> Scenario {
-    let link = LinkRules::both(Law { jitter: Duration::from_millis(5), ..Law::delay(20) });
-    let stun = vec![Stun::Honest; 2];
-    let infrastructure = Infrastructure { dht_nodes: 16, stun, forged_victims: 0, link, stack: Stack::V4 };
-    Scenario { name: String::new(), homes, infrastructure, steps, goals: Vec::new() }
+    let (name, note, goals) = (String::new(), String::new(), Vec::new());
+    Scenario { name, note, homes, infrastructure: Infrastructure::usual(), steps, goals }
 }
 
 /// The same for a scenario that is not of the library.
@@ -334,7 +337,9 @@ mod tests {
             let scenario = find(name, 7).unwrap();
             assert_eq!((scenario.name.as_str(), super::about(name)), (name, Ok(about)));
             let line = scenario.to_string();
-            assert!(line.starts_with(name) && !line.contains('\n'), "{line}");
+            assert!(line.starts_with(&format!("scenario {name}; ")) && !line.contains('\n'), "{line}");
+            assert_eq!(line.parse().as_ref(), Ok(&scenario));
+            assert_eq!(scenario.to_text().parse().as_ref(), Ok(&scenario));
             assert_eq!(find(name, 7), Ok(scenario), "a scenario is a function of its seed");
         }
         assert_eq!(find("nonsense", 0), Err(UnknownScenario("nonsense".into())));

@@ -3,16 +3,31 @@
 
 mod check;
 mod library;
+mod marks;
+pub mod matrix;
+mod property;
+mod record;
 mod run;
 mod script;
+mod shrink;
 mod stage;
 mod storm;
 mod strangers;
+mod text;
+mod timeline;
 mod twice;
+mod waits;
 
 pub use check::{Problem, Problems};
 pub use library::{NAMES, UnknownScenario, about, find};
+pub use marks::{MARKS, Marks};
+pub use property::Property;
+pub use record::{Class, Record};
 pub use run::{Figure, Noted, Options, Outcome, run, run_traced};
 pub use script::{Act, Goal, Home, Infrastructure, Scenario, Step, Stun, Who};
 pub use strangers::strangers;
+pub use shrink::shrink;
+pub use storm::GENERATION;
+pub use text::{Flaw, Written};
 pub use twice::{Parting, play_twice};
+pub use waits::Sample;

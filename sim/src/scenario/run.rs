@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -6,10 +7,14 @@ use folkmoot_core::meeting::Code;
 use folkmoot_core::node::{Command, Event, MeetingHandle, Progress, Tag, Trouble};
 
 use super::check::{Checker, Problem, Problems};
+use super::marks::Marks;
+use super::property::Property;
 use super::script::{Act, Goal, Scenario, Who};
 use super::stage::Stage;
+use super::waits::Sample;
 use crate::engine::{Counts, HostId, Record, Trace, TraceHash};
 use crate::hosts::{NodeHost, Sink};
+use crate::net::Verdict;
 use crate::stub::Tier;
 
 /// How to run a scenario.
@@ -19,6 +24,8 @@ pub struct Options {
     pub keep_records: bool,
     /// What secures the links.
     pub tier: Tier,
+    /// Stops at that time, and says how things are then.
+    pub until: Option<Time>,
 }
 
 /// What came of a run.
@@ -34,6 +41,14 @@ pub struct Outcome {
     pub pending: Vec<String>,
     /// What was measured.
     pub figures: Vec<Figure>,
+    /// How long things took that had to come.
+    pub samples: Vec<Sample>,
+    /// What has to happen sometimes, and did.
+    pub marks: Marks,
+    /// Whole minutes in which at least one fault began in a meeting of four or more.
+    pub hard_minutes: u64,
+    /// How things were when the run was stopped, by [`Options::until`].
+    pub dump: Vec<String>,
     /// What the nodes told their applications.
     pub events: Vec<Noted>,
     /// When the run ended, and when its members began.
@@ -77,20 +92,24 @@ pub struct Noted {
 /// Runs a scenario to its end, or until something owed is late.
 pub fn run(scenario: &Scenario, seed: u64, options: Options) -> Outcome {
     let trace = if options.keep_records { Trace::keeping() } else { Trace::new() };
-    run_traced(scenario, seed, options.tier, trace)
+    play(scenario, seed, options, trace)
 }
 
 /// As [`run`], with a trace that keeps what the caller wants.
 pub fn run_traced(scenario: &Scenario, seed: u64, tier: Tier, trace: Trace) -> Outcome {
-    let stage = Stage::build(scenario, seed, trace, tier);
+    play(scenario, seed, Options { tier, ..Options::default() }, trace)
+}
+
+fn play(scenario: &Scenario, seed: u64, options: Options, trace: Trace) -> Outcome {
+    let stage = Stage::build(scenario, seed, trace, options.tier);
     let ids: Vec<_> = stage.members.iter().map(|member| (member.device, member.member)).collect();
     let hosts: Vec<_> = stage.members.iter().map(|member| member.host).collect();
     let verdict_row = |a: &HostId| hosts.iter().map(|b| stage.world.can_connect(*a, *b)).collect();
-    let verdicts = hosts.iter().map(verdict_row).collect();
+    let verdicts: Vec<Vec<_>> = hosts.iter().map(verdict_row).collect();
     let smaller = usize::from(ids.len() > 1 && ids[1].0 < ids[0].0);
     let began = stage.world.now();
     let mut director = Director {
-        check: Checker::new(ids.into_iter(), verdicts),
+        check: Checker::new(ids.into_iter(), verdicts.clone()),
         stage,
         smaller,
         began,
@@ -98,9 +117,11 @@ pub fn run_traced(scenario: &Scenario, seed: u64, tier: Tier, trace: Trace) -> O
         figures: Vec::new(),
         settles: 0,
         pending: Vec::new(),
+        until: options.until.unwrap_or(Time::from_micros(u64::MAX)),
+        hard: BTreeSet::new(),
     };
     director.play(scenario);
-    director.finish(scenario, seed)
+    director.finish(scenario, seed, &verdicts)
 }
 
 /// Does what the script says, and looks on.
@@ -113,6 +134,9 @@ struct Director {
     figures: Vec<Figure>,
     settles: usize,
     pending: Vec<String>,
+    until: Time,
+    /// Minutes in which a fault began.
+    hard: BTreeSet<u64>,
 }
 
 /// What is listed of what is pending.
@@ -124,10 +148,14 @@ impl Director {
     fn play(&mut self, scenario: &Scenario) {
         for step in &scenario.steps {
             let due = self.stage.world.now() + step.after;
-            while self.stage.world.next_at().is_some_and(|at| at <= due) {
+            let until = due.min(self.until);
+            while self.stage.world.next_at().is_some_and(|at| at <= until) {
                 self.step();
             }
-            self.stage.world.advance_to(due);
+            self.stage.world.advance_to(until);
+            if self.is_over(due) {
+                return;
+            }
             let went_on = match step.act {
                 Act::Settle(within) => self.settle(within),
                 act => {
@@ -139,6 +167,11 @@ impl Director {
                 return;
             }
         }
+    }
+
+    /// Whether the run is to stop before `at`.
+    fn is_over(&self, at: Time) -> bool {
+        at > self.until
     }
 
     fn step(&mut self) {
@@ -159,16 +192,17 @@ impl Director {
     }
 
     fn act(&mut self, act: Act) {
+        if act.is_fault() {
+            let minute = self.stage.world.now().saturating_since(self.began).as_secs() / 60;
+            self.hard.insert(minute);
+        }
         let count = self.stage.members.len();
         let members = |who: Who| who.members(count, self.smaller);
         match act {
             Act::Start(who) => members(who).for_each(|n| self.start(n)),
             Act::Join(who, meeting) => members(who).for_each(|n| self.join(n, meeting)),
             Act::Say(who, meeting) => members(who).for_each(|n| self.say(n, meeting)),
-            Act::Leave(who, meeting) => members(who).for_each(|n| {
-                self.command(n, Command::Leave { meeting: MeetingHandle(meeting.into()) });
-                self.check.left(self.stage.world.now(), n, meeting);
-            }),
+            Act::Leave(who, meeting) => members(who).for_each(|n| self.leave(n, meeting)),
             Act::Crash(who) => members(who).for_each(|n| {
                 self.stage.world.kill(self.stage.members[n].host);
                 self.check.crashed(n);
@@ -190,12 +224,32 @@ impl Director {
                     self.check.severed(a, b);
                 }
             }
+            Act::Rejoin(a, b) => {
+                for (a, b) in members(a).flat_map(|a| members(b).map(move |b| (a, b))) {
+                    self.stage.world.rejoin(&[self.stage.members[a].host], &[self.stage.members[b].host]);
+                    self.check.rejoined(a, b);
+                }
+            }
             Act::Heal => {
                 self.stage.world.heal();
                 self.check.healed();
             }
+            Act::Reboot(who) => members(who).for_each(|n| self.stage.reboot_boxes(n)),
+            Act::Relink(who, link) => members(who).for_each(|n| {
+                let host = self.stage.members[n].host;
+                self.stage.world.network().set_link(host, link);
+            }),
+            Act::Restore(who) => members(who).for_each(|n| {
+                let member = &self.stage.members[n];
+                self.stage.world.network().set_link(member.host, member.link);
+            }),
+            Act::DhtDown(n) => self.stage.stop_dht(usize::from(n)),
+            Act::DhtUp(n) => self.stage.start_dht(usize::from(n)),
+            Act::StunDown(n) => self.stage.stop_stun(usize::from(n)),
+            Act::StunUp(n) => self.stage.start_stun(usize::from(n)),
             Act::Settle(_) => {}
         }
+        self.check.look_around(self.stage.world.now());
     }
 
     fn start(&mut self, n: usize) {
@@ -205,16 +259,26 @@ impl Director {
     }
 
     fn join(&mut self, n: usize, meeting: u8) {
+        if !self.check.is_here(n) {
+            return;
+        }
         let Ok(code) = Code::new(&format!("meeting number {meeting}")) else { return };
         self.check.joined(n, meeting);
         self.command(n, Command::Join { meeting: MeetingHandle(meeting.into()), code });
     }
 
+    fn leave(&mut self, n: usize, meeting: u8) {
+        if self.check.is_in(n, meeting) {
+            self.command(n, Command::Leave { meeting: MeetingHandle(meeting.into()) });
+            self.check.left(self.stage.world.now(), n, meeting);
+        }
+    }
+
     fn say(&mut self, n: usize, meeting: u8) {
-        if !self.check.is_here(n) {
+        if !self.check.is_in(n, meeting) {
             return;
         }
-        let (text, tag) = self.check.says(n, meeting);
+        let (text, tag) = self.check.says(self.stage.world.now(), n, meeting);
         self.command(n, Command::Say { meeting: MeetingHandle(meeting.into()), tag: Tag(tag), text });
     }
 
@@ -237,12 +301,18 @@ impl Director {
                     break;
                 }
             }
-            if self.stage.world.next_at().is_none_or(|at| at > deadline) {
+            let next = self.stage.world.next_at();
+            if self.is_over(next.unwrap_or(deadline).min(deadline)) {
+                self.stage.world.advance_to(self.until);
+                return false;
+            }
+            if next.is_none_or(|at| at > deadline) {
                 self.stage.world.advance_to(deadline);
                 let pending = self.check.pending().take(LISTED);
                 self.pending = pending.map(|(what, missing)| what + &self.view(missing)).collect();
                 let what = format!("{} things are pending after {within:?}", self.check.pending().count());
-                self.check.problem(deadline, what);
+                let property = self.check.owed_by().unwrap_or(Property::Connect);
+                self.check.problem(deadline, property, what);
                 return false;
             }
             self.step();
@@ -267,9 +337,10 @@ impl Director {
         }
     }
 
-    fn finish(mut self, scenario: &Scenario, seed: u64) -> Outcome {
+    fn finish(mut self, scenario: &Scenario, seed: u64, verdicts: &[Vec<Verdict>]) -> Outcome {
         let ended = self.stage.world.now();
-        if self.pending.is_empty() {
+        let is_stopped = ended >= self.until;
+        if self.pending.is_empty() && !is_stopped {
             for goal in &scenario.goals {
                 self.judge(*goal);
             }
@@ -278,17 +349,24 @@ impl Director {
             let what = violation.host.map_or(violation.what.clone(), |host| {
                 format!("{} ({host}) {}", self.stage.world.name(host), violation.what)
             });
-            self.check.problem(violation.at, what);
+            self.check.problem(violation.at, Property::Contract, what);
         }
         if !self.stage.world.is_conserved() {
-            self.check.problem(ended, "the network made or lost a packet".into());
+            self.check.problem(ended, Property::Conserved, "the network made or lost a packet".into());
         }
         self.measure_traffic();
+        let whole = ended.saturating_since(self.began).as_secs() / 60;
+        let hard = self.hard.range(..whole).count() as u64;
+        let dump = if is_stopped { self.dump() } else { Vec::new() };
         let trace = self.stage.world.trace();
-        Outcome {
+        let mut outcome = Outcome {
             scenario: scenario.to_string(),
             seed,
             problems: self.check.problems,
+            samples: self.check.waits.samples,
+            marks: Marks::default(),
+            hard_minutes: if scenario.homes.len() >= 4 { hard } else { 0 },
+            dump,
             pending: self.pending,
             figures: self.figures,
             events: self.events,
@@ -300,7 +378,35 @@ impl Director {
             whole: trace.whole(),
             checkpoints: trace.checkpoints().to_vec(),
             records: trace.records().to_vec(),
+        };
+        outcome.marks = Marks::of(scenario, verdicts, &self.check.pairs, &outcome);
+        outcome
+    }
+
+    /// How things are now, a line for each member and for all that is owed.
+    fn dump(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (n, member) in self.stage.members.iter().enumerate() {
+            let node = self.stage.world.program(member.host).and_then(NodeHost::node);
+            let state = match node {
+                None => "is down",
+                Some(_) if self.check.is_here(n) => "is up",
+                Some(_) => "sleeps",
+            };
+            let counts = self.stage.world.host_counts(member.host);
+            let traffic = format!("{} packets sent, {} received", counts.sent_all(), counts.received);
+            lines.push(format!("member {n} {state}; {traffic}"));
+            for meeting in self.check.meetings(n) {
+                let views = node.map(|node| node.members(MeetingHandle(meeting.into()))).unwrap_or_default();
+                for view in views {
+                    let who = self.check.number(view.device);
+                    let who = who.map_or_else(|| view.name.clone(), |who| who.to_string());
+                    lines.push(format!("  in meeting {meeting} it sees {who}: {:?}", view.state));
+                }
+            }
         }
+        lines.extend(self.check.pending().take(LISTED).map(|(what, _)| format!("owed: {what}")));
+        lines
     }
 
     fn measure_traffic(&mut self) {
@@ -322,7 +428,8 @@ impl Director {
             Goal::Handshakes(expected) => {
                 let handshakes = self.stage.world.handshakes() as u64;
                 if handshakes != expected {
-                    self.check.problem(ended, format!("{handshakes} DTLS handshakes instead of {expected}"));
+                    let what = format!("{handshakes} DTLS handshakes instead of {expected}");
+                    self.check.problem(ended, Property::Goal, what);
                 }
             }
             Goal::Victims { each, total } => self.judge_victims(each, total),
@@ -334,7 +441,8 @@ impl Director {
                         noted.member == who && trouble
                     });
                     if !warned {
-                        self.check.problem(ended, format!("member {who} does not say that STUN is dead"));
+                        let what = format!("member {who} does not say that STUN is dead");
+                        self.check.problem(ended, Property::Goal, what);
                     }
                 }
             }
@@ -352,7 +460,7 @@ impl Director {
         if most > each || all > total {
             let what =
                 format!("a victim got {most} packets, all got {all}; the budget is {each} and {total}");
-            self.check.problem(self.stage.world.now(), what);
+            self.check.problem(self.stage.world.now(), Property::Goal, what);
         }
     }
 
@@ -368,7 +476,8 @@ impl Director {
         let both_hold = first(0, checking).max(first(1, checking));
         let times = both_hold.zip(first(server, connected)).zip(first(client, connected));
         let Some(((held, at_server), at_client)) = times else {
-            return self.check.problem(self.stage.world.now(), "there was no first data".into());
+            let what = "there was no first data".into();
+            return self.check.problem(self.stage.world.now(), Property::Goal, what);
         };
         let limits = [
             ("first_data_to_server_us", at_server, to_server),
@@ -378,7 +487,8 @@ impl Director {
             let took = at.saturating_since(held);
             self.figures.push(Figure { name, value: took.as_micros() as u64 });
             if took > limit {
-                self.check.problem(at, format!("{name}: {took:?} instead of {limit:?} at most"));
+                let what = format!("{name}: {took:?} instead of {limit:?} at most");
+                self.check.problem(at, Property::Goal, what);
             }
         }
     }

@@ -1,13 +1,15 @@
-use std::fmt;
 use std::time::Duration;
 
 use crate::net::{Gateway, Law, LinkRules, Stack};
 
-/// What stands in the world, what happens, and what must come of it. Prints as one line.
+/// What stands in the world, what happens, and what must come of it. It prints as one line, which
+/// [`Scenario::parse`](super::Scenario::parse) reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
     /// Its name, with the variant after a colon if it has any.
     pub name: String,
+    /// Anything for people: why it is kept, or what was drawn for it.
+    pub note: String,
     /// Where the members live; their number is that of the members.
     pub homes: Vec<Home>,
     /// What stands around them.
@@ -58,11 +60,15 @@ pub enum Stun {
 pub struct Step {
     /// After the step before.
     pub after: Duration,
+    /// The number of the fault it belongs to: the steps of one fault, such as a crash and the restart after it, can be
+    /// taken out together.
+    pub fault: Option<u16>,
     /// What.
     pub act: Act,
 }
 
 /// What can happen.
+#[expect(clippy::large_enum_variant, reason = "a scenario has some hundred steps, and a law is plain data")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Nodes start. On a host where one ran before it is a restart: a new incarnation, and nothing remembered.
@@ -81,8 +87,24 @@ pub enum Act {
     Resume(Who),
     /// Nothing passes between the first and the second any more.
     Sever(Who, Who),
+    /// They can reach each other again.
+    Rejoin(Who, Who),
     /// All partitions end.
     Heal,
+    /// All boxes before members restart: they forget every mapping and permission, and the members' public endpoints change.
+    Reboot(Who),
+    /// The links of members change.
+    Relink(Who, LinkRules),
+    /// Their links are as they were in the beginning.
+    Restore(Who),
+    /// A node of the DHT, by number, is killed.
+    DhtDown(u16),
+    /// It comes back, remembering nothing.
+    DhtUp(u16),
+    /// A STUN server, by number, stops answering.
+    StunDown(u16),
+    /// It answers.
+    StunUp(u16),
     /// Goes on as soon as nothing is pending: everyone who can be is connected, everything said has arrived and is
     /// acknowledged. That must be so within this time.
     Settle(Duration),
@@ -125,6 +147,65 @@ pub enum Goal {
     },
 }
 
+impl Scenario {
+    /// The same without one fault: its steps are gone, and all others happen when they did. What is drawn for packets,
+    /// mappings and identities stays as it was, since draws are addressed.
+    pub fn without_fault(&self, fault: u16) -> Self {
+        self.keeping(|_, step| step.fault != Some(fault))
+    }
+
+    /// The numbers of all faults, in order of their first steps.
+    pub fn faults(&self) -> Vec<u16> {
+        let mut seen = Vec::new();
+        for fault in self.steps.iter().filter_map(|step| step.fault) {
+            if !seen.contains(&fault) {
+                seen.push(fault);
+            }
+        }
+        seen
+    }
+
+    /// The same with only some of its steps, at the times they had.
+    pub(super) fn keeping(&self, keep: impl Fn(usize, &Step) -> bool) -> Self {
+        let (mut steps, mut waited) = (Vec::with_capacity(self.steps.len()), Duration::ZERO);
+        for (n, step) in self.steps.iter().enumerate() {
+            if keep(n, step) {
+                steps.push(Step { after: waited + step.after, ..*step });
+                waited = Duration::ZERO;
+            } else {
+                waited += step.after;
+            }
+        }
+        Self { steps, ..self.clone() }
+    }
+}
+
+impl Act {
+    /// Whether something goes wrong with it.
+    pub fn is_fault(&self) -> bool {
+        match self {
+            Self::Leave(..)
+            | Self::Crash(_)
+            | Self::Suspend(_)
+            | Self::Sever(..)
+            | Self::Reboot(_)
+            | Self::Relink(..)
+            | Self::DhtDown(_)
+            | Self::StunDown(_) => true,
+            Self::Start(_)
+            | Self::Join(..)
+            | Self::Say(..)
+            | Self::Resume(_)
+            | Self::Rejoin(..)
+            | Self::Heal
+            | Self::Restore(_)
+            | Self::DhtUp(_)
+            | Self::StunUp(_)
+            | Self::Settle(_) => false,
+        }
+    }
+}
+
 impl Home {
     /// On the internet itself.
     pub fn open(law: Law) -> Self {
@@ -139,6 +220,14 @@ impl Home {
     /// The same, with these address families.
     pub fn with_stack(self, stack: Stack) -> Self {
         Self { stack, ..self }
+    }
+}
+
+impl Infrastructure {
+    /// Sixteen DHT nodes and two STUN servers, 20 ms away.
+    pub fn usual() -> Self {
+        let link = LinkRules::both(Law { jitter: Duration::from_millis(5), ..Law::delay(20) });
+        Self { dht_nodes: 16, stun: vec![Stun::Honest; 2], forged_victims: 0, link, stack: Stack::V4 }
     }
 }
 
@@ -157,121 +246,10 @@ impl Who {
 
 /// A step at once.
 pub(super) fn now(act: Act) -> Step {
-    Step { after: Duration::ZERO, act }
+    Step { after: Duration::ZERO, fault: None, act }
 }
 
 /// A step `millis` milliseconds after the one before.
 pub(super) fn after(millis: u64, act: Act) -> Step {
-    Step { after: Duration::from_millis(millis), act }
-}
-
-impl fmt::Display for Scenario {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} members=[", self.name)?;
-        for (n, group) in self.homes.chunk_by(|a, b| a == b).enumerate() {
-            let gap = if n == 0 { "" } else { ", " };
-            write!(f, "{gap}{}", group[0])?;
-            if group.len() > 1 {
-                write!(f, " x{}", group.len())?;
-            }
-        }
-        write!(f, "] {} |", self.infrastructure)?;
-        for (n, step) in self.steps.iter().enumerate() {
-            write!(f, "{} {step}", if n == 0 { "" } else { ";" })?;
-        }
-        for goal in &self.goals {
-            write!(f, " | {goal}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Home {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.boxes.is_empty() {
-            write!(f, "open")?;
-        }
-        for (n, rules) in self.boxes.iter().enumerate() {
-            write!(f, "{}{rules}", if n == 0 { "" } else { "/" })?;
-        }
-        if self.stack != Stack::V4 {
-            write!(f, " {}", self.stack)?;
-        }
-        link(f, &self.link)
-    }
-}
-
-impl fmt::Display for Infrastructure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let dead = self.stun.iter().filter(|stun| **stun == Stun::Dead).count();
-        write!(f, "dht={} stun={}", self.dht_nodes, self.stun.len() - dead)?;
-        if dead > 0 {
-            write!(f, " dead-stun={dead}")?;
-        }
-        if self.forged_victims > 0 {
-            write!(f, " forged-victims={}", self.forged_victims)?;
-        }
-        if self.stack != Stack::V4 {
-            write!(f, " {}", self.stack)?;
-        }
-        link(f, &self.link)
-    }
-}
-
-fn link(f: &mut fmt::Formatter<'_>, rules: &LinkRules) -> fmt::Result {
-    if rules.up == rules.down {
-        write!(f, " ({})", rules.up)
-    } else {
-        write!(f, " (up {}, down {})", rules.up, rules.down)
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.after.is_zero() {
-            write!(f, "+{:?} ", self.after)?;
-        }
-        write!(f, "{}", self.act)
-    }
-}
-
-impl fmt::Display for Act {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Start(who) => write!(f, "start {who}"),
-            Self::Join(who, meeting) => write!(f, "join {who} meeting {meeting}"),
-            Self::Say(who, meeting) => write!(f, "say {who} meeting {meeting}"),
-            Self::Leave(who, meeting) => write!(f, "leave {who} meeting {meeting}"),
-            Self::Crash(who) => write!(f, "crash {who}"),
-            Self::Suspend(who) => write!(f, "suspend {who}"),
-            Self::Resume(who) => write!(f, "resume {who}"),
-            Self::Sever(a, b) => write!(f, "sever {a} from {b}"),
-            Self::Heal => f.write_str("heal"),
-            Self::Settle(within) => write!(f, "settle within {within:?}"),
-        }
-    }
-}
-
-impl fmt::Display for Who {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::One(n) => write!(f, "{n}"),
-            Self::Smaller => f.write_str("smaller"),
-            Self::Larger => f.write_str("larger"),
-            Self::All => f.write_str("all"),
-        }
-    }
-}
-
-impl fmt::Display for Goal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Handshakes(n) => write!(f, "exactly {n} handshakes"),
-            Self::Victims { each, total } => write!(f, "at most {each} packets a victim, {total} in all"),
-            Self::StunWarning => f.write_str("everyone warns that STUN is dead"),
-            Self::FirstData { to_server, to_client } => {
-                write!(f, "first data within {to_server:?} to the server, {to_client:?} to the client")
-            }
-        }
-    }
+    Step { after: Duration::from_millis(millis), fault: None, act }
 }

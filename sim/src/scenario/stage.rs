@@ -9,7 +9,7 @@ use folkmoot_core::node::{Config, Identity, Node};
 use super::script::{Scenario, Stun};
 use crate::engine::{HostId, Subject, Trace, World};
 use crate::hosts::{DHT_PORT, DhtHost, Forger, Names, NodeHost, STUN_PORT, Sink, StunServer};
-use crate::net::RealmId;
+use crate::net::{BoxId, LinkRules, RealmId};
 use crate::stub::Tier;
 
 /// The world of a scenario, with its DHT up and its members not started yet.
@@ -19,8 +19,10 @@ pub(super) struct Stage {
     pub(super) members: Vec<Member>,
     /// The host that all victims of a forger are addresses of.
     pub(super) victims: Option<HostId>,
-    bootstrap: Vec<Server>,
+    bootstrap: Vec<SocketAddr>,
     stun: Vec<Server>,
+    dht_hosts: Vec<HostId>,
+    stun_hosts: Vec<HostId>,
     names: Names,
     tier: Tier,
 }
@@ -32,6 +34,8 @@ pub(super) struct Member {
     pub(super) name: String,
     pub(super) device: DeviceId,
     pub(super) member: MemberId,
+    boxes: Vec<BoxId>,
+    pub(super) link: LinkRules,
     identity: Identity,
     runs: u64,
 }
@@ -46,9 +50,17 @@ const BOOTSTRAPS: u32 = 2;
 impl Stage {
     pub(super) fn build(scenario: &Scenario, seed: u64, trace: Trace, tier: Tier) -> Self {
         let world = World::with_trace(seed, trace);
-        let (bootstrap, stun) = (Vec::new(), Vec::new());
-        let mut stage =
-            Self { world, members: Vec::new(), victims: None, bootstrap, stun, names: Names::new(), tier };
+        let mut stage = Self {
+            world,
+            members: Vec::new(),
+            victims: None,
+            bootstrap: Vec::new(),
+            stun: Vec::new(),
+            dht_hosts: Vec::new(),
+            stun_hosts: Vec::new(),
+            names: Names::new(),
+            tier,
+        };
         stage.build_infrastructure(scenario);
         stage.build_homes(scenario);
         stage.world.run_for(WARM_UP);
@@ -68,13 +80,51 @@ impl Stage {
         let incarnation = Incarnation(self.world.unix().as_millis() + member.runs);
         let config = Config {
             name: member.name.clone(),
-            bootstrap: self.bootstrap.clone(),
+            bootstrap: self.bootstrap.iter().copied().map(Server::Addr).collect(),
             stun: self.stun.clone(),
             security: self.tier.security(),
             ..Config::new(member.identity, incarnation)
         };
         let program = NodeHost::new(config, member.runs, NODE_PORT, self.names.clone());
         self.world.start(member.host, program);
+    }
+
+    /// Has all boxes before a member forget what passed.
+    pub(super) fn reboot_boxes(&mut self, n: usize) {
+        for id in self.members.get(n).map(|member| member.boxes.clone()).unwrap_or_default() {
+            if let Some(gate) = self.world.network().gate(id) {
+                gate.reboot();
+            }
+        }
+    }
+
+    /// Kills a DHT node.
+    pub(super) fn stop_dht(&mut self, n: usize) {
+        if let Some(host) = self.dht_hosts.get(n) {
+            self.world.kill(*host);
+        }
+    }
+
+    /// Starts a DHT node anew: it remembers nothing, and enters where everyone does.
+    pub(super) fn start_dht(&mut self, n: usize) {
+        let Some(&host) = self.dht_hosts.get(n) else { return };
+        let own = self.world.addrs(host);
+        let entries = self.bootstrap.iter().copied().filter(|entry| !own.contains(&entry.ip())).collect();
+        self.world.start(host, DhtHost::new(entries));
+    }
+
+    /// Kills a STUN server.
+    pub(super) fn stop_stun(&mut self, n: usize) {
+        if let Some(host) = self.stun_hosts.get(n) {
+            self.world.kill(*host);
+        }
+    }
+
+    /// Starts a STUN server.
+    pub(super) fn start_stun(&mut self, n: usize) {
+        if let Some(host) = self.stun_hosts.get(n) {
+            self.world.start(*host, StunServer);
+        }
     }
 
     fn build_infrastructure(&mut self, scenario: &Scenario) {
@@ -86,14 +136,16 @@ impl Stage {
         for n in 0..infrastructure.dht_nodes {
             let host = self.add_server(format!("dht{n}"), scenario);
             self.world.start(host, DhtHost::new(entries.clone()));
+            self.dht_hosts.push(host);
             if n + u32::from(infrastructure.forged_victims > 0) < BOOTSTRAPS {
                 entries.extend(self.world.addrs(host).iter().map(|ip| SocketAddr::new(*ip, DHT_PORT)));
             }
         }
-        self.bootstrap = entries.into_iter().map(Server::Addr).collect();
+        self.bootstrap = entries;
         for (n, stun) in (0..).zip(&infrastructure.stun) {
             let name = format!("stun{n}.example");
             let host = self.add_server(name.clone(), scenario);
+            self.stun_hosts.push(host);
             if *stun == Stun::Honest {
                 self.world.start(host, StunServer);
             }
@@ -123,9 +175,12 @@ impl Stage {
     fn build_homes(&mut self, scenario: &Scenario) {
         for (n, home) in (0u32..).zip(&scenario.homes) {
             let outwards = home.boxes.iter().rev();
-            let realm = outwards.fold(RealmId::INTERNET, |realm, rules| {
-                self.world.add_box(realm, *rules, Default::default()).1
-            });
+            let (mut realm, mut boxes) = (RealmId::INTERNET, Vec::new());
+            for rules in outwards {
+                let (id, inner) = self.world.add_box(realm, *rules, Default::default());
+                boxes.push(id);
+                realm = inner;
+            }
             let name = format!("member{n}");
             let host = self.world.add_stacked(name.clone(), realm, home.link, home.stack);
             let draws = self.world.draws();
@@ -137,7 +192,16 @@ impl Stage {
             let config = Config::new(identity, Incarnation(0));
             let node = Node::new(config, [0; 32], self.world.now(), self.world.unix());
             let (device, member) = (node.device(), node.member());
-            self.members.push(Member { host, name, device, member, identity, runs: 0 });
+            self.members.push(Member {
+                host,
+                name,
+                device,
+                member,
+                boxes,
+                link: home.link,
+                identity,
+                runs: 0,
+            });
         }
     }
 }

@@ -251,7 +251,7 @@ fn no_bytes_panic() {
 /// The DTLS datagrams of a first meeting of two, without those that a timer repeated.
 fn sizes(tier: Tier) -> Vec<u32> {
     let scenario = scenario::find("first-data", 1).unwrap();
-    let outcome = scenario::run(&scenario, 1, Options { keep_records: true, tier });
+    let outcome = scenario::run(&scenario, 1, Options { keep_records: true, tier, ..Options::default() });
     assert!(outcome.is_good(), "{outcome}");
     let dtls = outcome.records.iter().filter(|r| r.kind == Kind::Dtls && r.fate == Fate::Sent);
     let mut sizes: Vec<_> = dtls.map(|record| record.len).filter(|len| *len > 75).take(4).collect();

@@ -1,13 +1,14 @@
 use std::time::Duration;
 
 use folkmoot_core::base::UnixTime;
-use folkmoot_core::node::{DisconnectReason, Path, Tag};
+use folkmoot_core::node::{DisconnectReason, Path, Tag, Trouble};
 
 use super::*;
 use crate::net::Why;
 
 const NOW: Time = Time::ZERO;
 const MEETING: MeetingHandle = MeetingHandle(0);
+const TROUBLE: Event = Event::Trouble { meeting: None, trouble: Trouble::Nobody(60) };
 
 fn device(who: u8) -> DeviceId {
     DeviceId([who; 32])
@@ -65,6 +66,8 @@ fn checker() -> Checker {
         check.started(who);
         check.joined(who, 0);
     }
+    // Who can connect to nobody has been told so.
+    check.event(NOW, 2, &TROUBLE);
     check
 }
 
@@ -73,7 +76,7 @@ fn talking() -> (Checker, [String; 2]) {
     let mut check = checker();
     check.event(NOW, 0, &connected(1));
     check.event(NOW, 1, &connected(0));
-    let texts = [(); 2].map(|()| check.says(0, 0).0);
+    let texts = [(); 2].map(|()| check.says(NOW, 0, 0).0);
     for n in 0..2 {
         check.event(NOW, 0, &sent(n, n));
     }
@@ -98,7 +101,7 @@ fn a_meeting_settles_step_by_step() {
     check.event(NOW, 0, &connected(1));
     check.event(NOW, 1, &connected(0));
     assert_eq!((pending(&check), check.is_settled()), (0, true), "nobody can connect to 2");
-    let (text, tag) = check.says(0, 0);
+    let (text, tag) = check.says(NOW, 0, 0);
     check.event(NOW, 0, &sent(tag, 0));
     assert_eq!((pending(&check), check.is_settled()), (2, false));
     check.event(NOW, 1, &message(0, 0, &text));
@@ -172,7 +175,12 @@ fn a_restart_owes_everything_again_but_no_second_acknowledgement() {
     }
     assert!(check.is_settled());
     check.crashed(1);
-    assert!(check.is_settled(), "nothing is owed to who is not here");
+    let pending: Vec<_> = check.pending().map(|(pending, _)| pending).collect();
+    assert_eq!(
+        pending,
+        ["0 does not know that 1 is dead in meeting 0"],
+        "nothing is owed to who is not here"
+    );
     check.started(1);
     check.joined(1, 0);
     assert_eq!(check.pending().count(), 4, "two connections, two messages");
@@ -200,7 +208,7 @@ fn newcomers_sleepers_and_the_cut_off_are_owed_nothing_for_now() {
     check.joined(1, 0);
     assert!(check.pending().all(|(pending, _)| pending.contains("not connected")), "it starts over");
     let mut check = checker();
-    check.says(0, 0);
+    check.says(NOW, 0, 0);
     assert!(check.pending().all(|(pending, _)| pending.contains("not connected")), "said before they met");
     let (mut check, _) = talking();
     let all = check.pending().count();
@@ -211,6 +219,42 @@ fn newcomers_sleepers_and_the_cut_off_are_owed_nothing_for_now() {
     assert!(check.is_settled());
     check.healed();
     assert_eq!((check.pending().count(), check.is_settled()), (all, false));
+}
+
+#[test]
+fn who_can_connect_to_nobody_has_to_be_told() {
+    let blocked = |_: usize| (0..2).map(|_| Verdict::no(Why::UdpBlocked)).collect();
+    let people = (0..2).map(|who| (device(who), member(who)));
+    let mut check = Checker::new(people, (0..2).map(blocked).collect());
+    for who in 0..2 {
+        check.started(who);
+        check.joined(who, 0);
+    }
+    assert_eq!((check.pending().count(), check.owed_by()), (2, Some(Property::Told)));
+    check.event(NOW, 0, &TROUBLE);
+    check.event(NOW, 1, &TROUBLE);
+    assert!(check.is_settled());
+}
+
+#[test]
+fn waits_are_counted_from_when_nothing_stood_in_the_way() {
+    let ms = Time::from_millis;
+    let mut check = checker();
+    check.severed(0, 1);
+    check.look_around(ms(0));
+    check.healed();
+    check.look_around(ms(5_000));
+    check.event(ms(5_300), 0, &connected(1));
+    check.event(ms(5_400), 0, &disconnected(1));
+    check.event(ms(5_600), 0, &connected(1));
+    check.crashed(1);
+    check.look_around(ms(6_000));
+    check.event(ms(20_000), 0, &disconnected(1));
+    let took: Vec<_> = check.waits.samples.iter().map(|it| (it.property, it.took.as_millis())).collect();
+    assert_eq!(
+        took,
+        [(Property::Connect, 300), (Property::Find, 300), (Property::Return, 200), (Property::Dead, 14_000)]
+    );
 }
 
 #[test]

@@ -1,0 +1,256 @@
+//! The matrix of what has to be tried: a row for each dimension, with its cases or with the reason why it has none yet.
+
+mod cases;
+
+use std::fmt;
+
+use super::script::Scenario;
+
+/// How often a row is run: with every change, every night, every week.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// With every change.
+    Change,
+    /// Every night.
+    Night,
+    /// Every week.
+    Week,
+}
+
+/// A dimension of what has to be tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// Its id: a letter for the kind, and a number.
+    pub id: &'static str,
+    /// What it is about.
+    pub about: &'static str,
+    /// From which level on it is run.
+    pub level: Level,
+    /// Whether there is something to run.
+    pub state: State,
+}
+
+/// Whether a row can be run.
+#[derive(Clone, Copy, Debug)]
+pub enum State {
+    /// All of it.
+    Whole(Make),
+    /// Some of it: what is missing.
+    Part(Make, &'static str),
+    /// By something else: what.
+    Elsewhere(&'static str),
+    /// Not yet: why.
+    NotYet(&'static str),
+}
+
+/// Makes the cases of a row at a level.
+pub type Make = fn(Level) -> Vec<Case>;
+
+/// A scenario of a row, and with how many seeds it is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// What is run.
+    pub what: What,
+    /// With how many seeds.
+    pub seeds: u64,
+}
+
+/// What a case runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A scenario that is the same for every seed.
+    Fixed(Box<Scenario>),
+    /// One of the library, by name, with what it leaves open drawn from each seed.
+    Drawn(&'static str),
+}
+
+impl Row {
+    /// Its cases at a level; none if it is for higher levels, or not yet.
+    pub fn cases(&self, level: Level) -> Vec<Case> {
+        match self.state {
+            State::Whole(make) | State::Part(make, _) if level >= self.level => make(level),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What of it is missing, if anything is.
+    pub fn missing(&self) -> Option<&'static str> {
+        match self.state {
+            State::Whole(_) | State::Elsewhere(_) => None,
+            State::Part(_, why) | State::NotYet(why) => Some(why),
+        }
+    }
+}
+
+/// `P`, `N`, `W`.
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Change => "P",
+            Self::Night => "N",
+            Self::Week => "W",
+        })
+    }
+}
+
+/// All rows.
+pub const ROWS: [Row; 32] = {
+    use Level::{Change, Night};
+    use State::{Elsewhere, NotYet, Part, Whole};
+    const fn row(id: &'static str, about: &'static str, level: Level, state: State) -> Row {
+        Row { id, about, level, state }
+    }
+    [
+        row(
+            "N1",
+            "pairs of NATs by RFC 4787, open hosts, firewalls, UDP blocked; either side first",
+            Change,
+            Whole(cases::nat_pairs),
+        ),
+        row(
+            "N2",
+            "how NATs choose ports",
+            Change,
+            Part(cases::port_rules, "ports are not predicted yet; no overloading, no parity"),
+        ),
+        row(
+            "N3",
+            "NATs behind NATs",
+            Change,
+            Part(cases::stacked, "two members behind one box cannot be written yet, so no hairpin"),
+        ),
+        row("N4", "mappings that expire while nothing is said", Change, Whole(cases::expiry)),
+        row(
+            "N5",
+            "NATs that restart, while connecting and after",
+            Change,
+            Part(cases::rebinding, "no change of a member's own address yet"),
+        ),
+        row(
+            "N6",
+            "NATs that run out of mappings",
+            Night,
+            Part(cases::exhaustion, "boxes limit packets a second, not new mappings"),
+        ),
+        row(
+            "V1",
+            "IPv6, dual stack, NAT64, broken IPv6",
+            Change,
+            Part(cases::families, "no broken IPv6 yet"),
+        ),
+        row(
+            "U1",
+            "UDP blocked, small MTU, slow links",
+            Change,
+            Part(cases::udp_policy, "links that change their MTU are tried by the network's own tests"),
+        ),
+        row("Q1", "loss, independent and in bursts", Change, Whole(cases::loss)),
+        row("Q2", "jitter, reordering, duplication", Change, Whole(cases::disorder)),
+        row(
+            "Q3",
+            "bandwidth",
+            Night,
+            Part(cases::bandwidth, "no bulk to compete with, since nothing is transferred yet"),
+        ),
+        row("Q4", "latency", Change, Whole(cases::latency)),
+        row(
+            "C1",
+            "how many members",
+            Change,
+            Part(cases::members, "the mixes of worlds are run by another verb"),
+        ),
+        row("C2", "churn, crowds that come at once, rolling restarts", Change, Whole(cases::churn)),
+        row(
+            "C3",
+            "crashes and restarts",
+            Change,
+            Part(cases::restarts, "nodes keep no state yet, and no identity is online twice"),
+        ),
+        row("C4", "partitions", Change, Part(cases::partitions, "no partition is one-way yet")),
+        row("C5", "members that relay", Night, NotYet("members do not relay yet")),
+        row(
+            "T1",
+            "clocks that are wrong, drift and jump; machines that sleep",
+            Change,
+            Part(cases::sleep, "clocks of members cannot be set apart yet"),
+        ),
+        row(
+            "T2",
+            "joining when the meeting's place in the DHT changes",
+            Change,
+            NotYet("a scenario cannot say which time of the day it is"),
+        ),
+        row("S1", "STUN servers that are dead or lie", Change, Part(cases::stun, "no STUN server lies yet")),
+        row(
+            "D1",
+            "DHT nodes that are dead",
+            Change,
+            Part(cases::dht_health, "big DHTs are run by `moot-sim dht`"),
+        ),
+        row(
+            "D2",
+            "DHT nodes that are hostile",
+            Night,
+            Part(cases::dht_hostile, "only one that names victims; others are run by `moot-sim dht`"),
+        ),
+        row(
+            "D3",
+            "no way into the DHT",
+            Change,
+            NotYet("what a node keeps over a restart is not in the simulator yet"),
+        ),
+        row("X1", "floods", Night, NotYet("no host floods yet")),
+        row(
+            "X2",
+            "hostile members",
+            Night,
+            NotYet("no hostile member yet; the fuzz target `node` has some of it"),
+        ),
+        row("F1", "transfers", Change, NotYet("nodes transfer nothing yet")),
+        row("K1", "a day of little", Night, Whole(cases::soak)),
+        row(
+            "R1",
+            "what failed once",
+            Change,
+            Elsewhere("`cargo test`: sim/tests/regressions and the fuzz corpora"),
+        ),
+        row("M1", "planted bugs", Change, Elsewhere("the tests of the mutants")),
+        row("W1", "mixes of the world's NATs", Night, Elsewhere("`moot-sim world`")),
+        row("E1", "the stand-in for DTLS against DTLS", Night, Elsewhere("`moot-sim tiers`")),
+        row("Z1", "everything at once, drawn", Change, Whole(cases::storms)),
+    ]
+};
+
+/// The row of that id.
+pub fn row(id: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.id.eq_ignore_ascii_case(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_case_is_written_and_read_back() {
+        let mut ids: Vec<_> = ROWS.iter().map(|row| row.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), ROWS.len());
+        for row in &ROWS {
+            let cases = row.cases(Level::Week);
+            assert_eq!(
+                cases.is_empty(),
+                matches!(row.state, State::NotYet(_) | State::Elsewhere(_)),
+                "{}",
+                row.id
+            );
+            for case in cases {
+                assert!(case.seeds > 0);
+                match case.what {
+                    What::Fixed(scenario) => assert_eq!(scenario.to_string().parse(), Ok(*scenario)),
+                    What::Drawn(name) => assert!(crate::scenario::about(name).is_ok(), "{name}"),
+                }
+            }
+        }
+    }
+}

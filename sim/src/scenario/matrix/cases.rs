@@ -1,0 +1,450 @@
+//! The cases of the rows, each a scenario with deadlines that hold for its kind.
+
+use std::time::Duration;
+
+use super::{Case, Level, What};
+use crate::engine::Chance;
+use crate::net::{
+    Behavior, BoxRules, Gateway, Law, LinkRules, Loss, NatRules, Policy, PortRule, Rate, Stack,
+    can_connect_directly,
+};
+use crate::scenario::script::{Act, Home, Infrastructure, Scenario, Step, Stun, Who, after, now};
+
+const EI: Behavior = Behavior::EndpointIndependent;
+const APD: Behavior = Behavior::AddressAndPortDependent;
+const ALL: [Behavior; 3] = [EI, Behavior::AddressDependent, APD];
+
+/// How soon two who can connect must be connected without loss.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How soon who can connect to nobody must be told so: a minute alone, and something for those who take turns.
+const TOLD: Duration = Duration::from_secs(75);
+/// How soon what is said must be acknowledged by all, without loss.
+const TALK: Duration = Duration::from_secs(5);
+/// How soon who was silent without leaving is known to be gone, and back.
+const BACK: Duration = Duration::from_secs(45);
+
+fn fixed(name: impl Into<String>, homes: Vec<Home>, steps: Vec<Step>, seeds: u64) -> Case {
+    let (name, note, goals) = (name.into(), String::new(), Vec::new());
+    let infrastructure = Infrastructure::usual();
+    let scenario = Scenario { name, note, homes, infrastructure, steps, goals };
+    Case { what: What::Fixed(Box::new(scenario)), seeds }
+}
+
+fn drawn(name: &'static str, seeds: u64) -> Case {
+    Case { what: What::Drawn(name), seeds }
+}
+
+/// More seeds at night.
+fn nightly(level: Level, day: u64, night: u64) -> u64 {
+    if level == Level::Change { day } else { night }
+}
+
+fn law() -> Law {
+    Law { jitter: Duration::from_millis(4), ..Law::delay(12) }
+}
+
+fn home(boxes: impl IntoIterator<Item = BoxRules>) -> Home {
+    Home::behind(boxes, law())
+}
+
+fn gated(gateway: Gateway) -> Home {
+    Home::behind([gateway], law())
+}
+
+fn usual() -> Home {
+    home([BoxRules::nat(EI, APD)])
+}
+
+fn settle(within: Duration) -> Step {
+    now(Act::Settle(within))
+}
+
+fn say() -> Step {
+    now(Act::Say(Who::All, 0))
+}
+
+fn start() -> [Step; 2] {
+    [now(Act::Start(Who::All)), now(Act::Join(Who::All, 0))]
+}
+
+/// Everyone joins, then talks.
+fn meet(connect: Duration, talk: Duration) -> Vec<Step> {
+    let mut steps = start().to_vec();
+    steps.extend([settle(connect), say(), settle(talk)]);
+    steps
+}
+
+/// Everyone joins and talks, something happens, and in the end everyone talks again.
+fn meet_and(happens: impl IntoIterator<Item = Step>, recover: Duration) -> Vec<Step> {
+    let mut steps = meet(2 * CONNECT, TALK);
+    steps.extend(happens);
+    steps.extend([settle(recover), say(), settle(2 * TALK)]);
+    steps
+}
+
+fn fault(n: u16, step: Step) -> Step {
+    Step { fault: Some(n), ..step }
+}
+
+/// What stands before a member, in a word.
+fn kinds() -> Vec<(String, Vec<BoxRules>)> {
+    let nats = ALL.into_iter().flat_map(|map| ALL.map(|filter| BoxRules::nat(map, filter)));
+    let mut kinds: Vec<_> = nats.map(|rules| (rules.to_string(), vec![rules])).collect();
+    kinds.push(("open".into(), Vec::new()));
+    kinds.push(("firewall".into(), vec![BoxRules::FIREWALL]));
+    kinds.push(("blocked".into(), vec![BoxRules::UdpBlocked]));
+    kinds
+}
+
+pub(super) fn nat_pairs(level: Level) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (a, boxes_a) in kinds() {
+        for (b, boxes_b) in kinds() {
+            let direct = can_connect_directly(&boxes_a, &boxes_b).direct;
+            let within = if direct { 2 * CONNECT } else { TOLD };
+            // Either side is first, since both orders of each pair are here.
+            let mut steps = vec![now(Act::Start(Who::One(0))), now(Act::Join(Who::One(0), 0))];
+            steps.extend([after(700, Act::Start(Who::One(1))), now(Act::Join(Who::One(1), 0))]);
+            steps.extend([settle(within), say(), settle(TALK), after(2_000, Act::Settle(TALK))]);
+            let homes = vec![home(boxes_a.clone()), home(boxes_b.clone())];
+            cases.push(fixed(format!("N1:{a}:{b}"), homes, steps, nightly(level, 2, 8)));
+        }
+    }
+    cases
+}
+
+pub(super) fn port_rules(level: Level) -> Vec<Case> {
+    let rules = [PortRule::Preserve, PortRule::Sequential(1), PortRule::Sequential(2), PortRule::Random];
+    let mut cases = Vec::new();
+    for ports in rules {
+        for mapping in ALL {
+            for filtering in ALL {
+                let hard = BoxRules::Nat(NatRules { ports, ..NatRules::new(mapping, filtering) });
+                for other in [BoxRules::nat(EI, EI), BoxRules::nat(EI, APD)] {
+                    let direct = can_connect_directly(&[hard], &[other]).direct;
+                    let steps = meet(if direct { 2 * CONNECT } else { TOLD }, TALK);
+                    let name = format!("N2:{ports:?}:{hard}:{other}");
+                    cases.push(fixed(name, vec![home([hard]), home([other])], steps, nightly(level, 1, 8)));
+                }
+            }
+        }
+    }
+    cases
+}
+
+pub(super) fn stacked(level: Level) -> Vec<Case> {
+    let carriers = [BoxRules::nat(EI, EI), BoxRules::nat(EI, APD), BoxRules::nat(APD, APD)];
+    let homes = [BoxRules::nat(EI, EI), BoxRules::nat(EI, APD)];
+    let mut cases = Vec::new();
+    for outer in carriers {
+        for inner in homes {
+            for other in [vec![], vec![inner], vec![inner, outer], vec![inner, BoxRules::FIREWALL]] {
+                let direct = can_connect_directly(&[inner, outer], &other).direct;
+                let steps = meet(if direct { 2 * CONNECT } else { TOLD }, TALK);
+                let homes = vec![home([inner, outer]), home(other)];
+                cases.push(fixed(format!("N3:{inner}:{outer}"), homes, steps, nightly(level, 1, 8)));
+            }
+        }
+    }
+    cases
+}
+
+pub(super) fn expiry(level: Level) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for seconds in [30, 60, 120, 300] {
+        for inbound_refresh in [false, true] {
+            for minutes in [1, 5, 20] {
+                let lifetime = Duration::from_secs(seconds);
+                let nat = BoxRules::Nat(NatRules { lifetime, inbound_refresh, ..NatRules::new(EI, APD) });
+                let idle = after(minutes * 60_000, Act::Settle(Duration::ZERO));
+                // Nothing came undone while nobody spoke.
+                let steps = meet_and([idle], Duration::ZERO);
+                let name = format!("N4:{seconds}s:{minutes}min");
+                cases.push(fixed(name, vec![home([nat]), home([nat])], steps, nightly(level, 1, 4)));
+            }
+        }
+    }
+    cases
+}
+
+pub(super) fn rebinding(level: Level) -> Vec<Case> {
+    let nats = ALL.map(|filtering| BoxRules::nat(EI, filtering));
+    let mut cases = Vec::new();
+    for nat in nats {
+        for who in [Who::One(0), Who::All] {
+            for when in [50, 150, 250, 400, 5_000, 60_000] {
+                let mut steps = start().to_vec();
+                steps.extend([fault(1, after(when, Act::Reboot(who))), settle(Duration::from_secs(60))]);
+                steps.extend([say(), settle(2 * TALK), after(10_000, Act::Settle(TALK))]);
+                let homes = vec![home([nat]), home([nat]), home([])];
+                cases.push(fixed(format!("N5:{nat}:{who}:{when}ms"), homes, steps, nightly(level, 2, 8)));
+            }
+        }
+    }
+    cases
+}
+
+pub(super) fn exhaustion(level: Level) -> Vec<Case> {
+    // Nobody can promise a connection through a NAT without mappings; what must hold is that nothing breaks.
+    let full = |capacity| {
+        let nat = BoxRules::Nat(NatRules { capacity, ..NatRules::new(APD, APD) });
+        let mut steps = start().to_vec();
+        steps.push(after(120_000, Act::Say(Who::All, 0)));
+        steps.push(after(30_000, Act::Heal));
+        fixed(format!("N6:{capacity}"), vec![home([nat]), home([])], steps, nightly(level, 1, 8))
+    };
+    [0, 1, 4, 16].into_iter().map(full).collect()
+}
+
+pub(super) fn udp_policy(level: Level) -> Vec<Case> {
+    let seeds = nightly(level, 2, 8);
+    let blocked = home([BoxRules::UdpBlocked]);
+    let mut cases = vec![
+        fixed("U1:one", vec![blocked.clone(), usual(), usual()], meet(TOLD, TALK), seeds),
+        fixed("U1:both", vec![blocked.clone(), blocked], meet(TOLD, TALK), seeds),
+    ];
+    for (mtu, icmp) in [(1_500, false), (1_400, false), (1_280, false), (1_200, true), (576, true)] {
+        let link = LinkRules::both(Law { mtu: Some(mtu), icmp, ..law() });
+        let homes = vec![Home { link, ..home([]) }, usual()];
+        cases.push(fixed(format!("U1:mtu-{mtu}"), homes, meet(2 * CONNECT, TALK), seeds));
+    }
+    for policy in [Policy::WEB_AND_DNS, Policy::NO_DTLS, Policy::NO_STUN] {
+        let narrow = Gateway::new(BoxRules::nat(EI, APD)).with_policy(policy);
+        cases.push(fixed("U1:policy", vec![gated(narrow), usual(), usual()], meet(TOLD, TALK), seeds));
+    }
+    cases
+}
+
+pub(super) fn families(level: Level) -> Vec<Case> {
+    let router = |rules| Gateway::new(rules).with_v6(BoxRules::FIREWALL);
+    let (usual, strict) = (BoxRules::nat(EI, APD), BoxRules::nat(APD, APD));
+    let clat = vec![Gateway::CLAT, Gateway::nat64(usual, BoxRules::FIREWALL)];
+    let kinds = [
+        ("dual", vec![router(usual)], Stack::Dual),
+        ("dual-strict", vec![router(strict)], Stack::Dual),
+        ("v6", vec![router(usual)], Stack::V6),
+        ("v4", vec![Gateway::new(usual)], Stack::V4),
+        ("464xlat", clat, Stack::Dual),
+    ];
+    let mut cases = Vec::new();
+    for (a, boxes_a, stack_a) in &kinds {
+        for (b, boxes_b, stack_b) in &kinds {
+            let one = Home { stack: *stack_a, boxes: boxes_a.clone(), ..home([]) };
+            let other = Home { stack: *stack_b, boxes: boxes_b.clone(), ..home([]) };
+            let mut case =
+                fixed(format!("V1:{a}:{b}"), vec![one, other], meet(TOLD, 2 * TALK), nightly(level, 2, 8));
+            if let What::Fixed(scenario) = &mut case.what {
+                scenario.infrastructure.stack = Stack::Dual;
+            }
+            cases.push(case);
+        }
+    }
+    cases
+}
+
+pub(super) fn loss(level: Level) -> Vec<Case> {
+    // Percent, and how long connecting and talking may take. What of it is lost twice takes seconds more.
+    let table =
+        [(0, 5, 5), (1, 10, 10), (2, 10, 10), (5, 15, 15), (10, 30, 30), (20, 90, 60), (30, 180, 120)];
+    let mut cases = Vec::new();
+    for (percent, connect, talk) in table {
+        let independent = Loss::Independent(Chance::percent(percent));
+        // In the bad state for a share of the time, in which half is lost.
+        let enter = Chance::ratio(percent * 2 * 20, (100 - percent * 2).max(1) * 100);
+        let bursty = Loss::Bursty { enter, leave: Chance::percent(20), inside: Chance::percent(50) };
+        for (name, loss) in [("loss", independent), ("burst", bursty)] {
+            let down = Law { loss, ..law() };
+            let homes = vec![Home { link: LinkRules { up: law(), down }, ..home([]) }; 2];
+            let steps = meet(Duration::from_secs(connect), Duration::from_secs(talk));
+            cases.push(fixed(format!("Q1:{name}-{percent}%"), homes, steps, nightly(level, 5, 20)));
+        }
+    }
+    cases
+}
+
+pub(super) fn disorder(level: Level) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for jitter in [0, 50, 200] {
+        for reorder in [0, 5, 30] {
+            for duplicate in [0, 10] {
+                let (reorder, duplicate) = (Chance::percent(reorder), Chance::percent(duplicate));
+                let jitter = Duration::from_millis(jitter);
+                let law =
+                    Law { jitter, reorder, held: Duration::from_millis(30), duplicate, ..Law::delay(12) };
+                let homes = vec![Home::behind([BoxRules::nat(EI, APD)], law); 3];
+                let mut steps = meet(2 * CONNECT, 2 * TALK);
+                steps.extend((0..10).map(|_| after(20, Act::Say(Who::All, 0))));
+                steps.push(settle(2 * TALK));
+                cases.push(fixed("Q2", homes, steps, nightly(level, 1, 8)));
+            }
+        }
+    }
+    cases
+}
+
+pub(super) fn bandwidth(level: Level) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (name, bits_per_second) in
+        [("64k", 64_000), ("256k", 256_000), ("1M", 1_000_000), ("100M", 100_000_000)]
+    {
+        for milliseconds in [20, 200, 2_000] {
+            let queue = (bits_per_second * milliseconds / 8_000).max(1_500);
+            let slow = Law { rate: Some(Rate { bits_per_second, queue }), ..law() };
+            let homes = vec![Home { link: LinkRules { up: slow, down: law() }, ..home([]) }; 3];
+            let steps = meet(Duration::from_secs(30), 2 * TALK);
+            cases.push(fixed(format!("Q3:{name}:{milliseconds}ms"), homes, steps, nightly(level, 1, 4)));
+        }
+    }
+    cases
+}
+
+pub(super) fn latency(level: Level) -> Vec<Case> {
+    let case = |millis| {
+        let homes = vec![Home::behind([BoxRules::nat(EI, APD)], Law::delay(millis)); 2];
+        fixed(format!("Q4:{millis}ms"), homes, meet(3 * CONNECT, 2 * TALK), nightly(level, 1, 8))
+    };
+    [1, 5, 20, 50, 100, 150, 300].into_iter().map(case).collect()
+}
+
+pub(super) fn members(level: Level) -> Vec<Case> {
+    let most = if level == Level::Change { 20 } else { 100 };
+    let counts = [2, 4, 8, 20, 50, 100].into_iter().filter(|count| *count <= most);
+    let kinds = [home([]), usual(), home([BoxRules::nat(EI, EI)]), home([BoxRules::FIREWALL])];
+    counts
+        .map(|count| {
+            let homes = kinds.iter().cycle().take(count).cloned().collect();
+            let within = Duration::from_secs(10 + count as u64 / 2);
+            fixed(format!("C1:{count}"), homes, meet(within, 2 * TALK), nightly(level, 2, 4))
+        })
+        .collect()
+}
+
+pub(super) fn churn(level: Level) -> Vec<Case> {
+    let seeds = nightly(level, 2, 8);
+    let mut crowd = Vec::new();
+    for n in 0..12 {
+        crowd.extend([
+            after(if n == 0 { 0 } else { 8 }, Act::Start(Who::One(n))),
+            now(Act::Join(Who::One(n), 0)),
+        ]);
+    }
+    crowd.extend([settle(4 * CONNECT), say(), settle(2 * TALK)]);
+    let rolling = (0..6).flat_map(|n| {
+        let who = Who::One(n);
+        [
+            fault(n, after(3_000, Act::Crash(who))),
+            fault(n, after(1_500, Act::Start(who))),
+            fault(n, now(Act::Join(who, 0))),
+        ]
+    });
+    let leaving = (0..6).flat_map(|n| {
+        let who = Who::One(n);
+        [fault(n, after(2_000, Act::Leave(who, 0))), fault(n, after(1_500, Act::Join(who, 0)))]
+    });
+    vec![
+        fixed("C2:crowd", vec![usual(); 12], crowd, seeds),
+        fixed("C2:rolling", vec![usual(); 6], meet_and(rolling, BACK), seeds),
+        fixed("C2:leaving", vec![usual(); 6], meet_and(leaving, BACK), seeds),
+    ]
+}
+
+pub(super) fn restarts(level: Level) -> Vec<Case> {
+    let mut cases = vec![drawn("restart", nightly(level, 60, 1_000))];
+    for down in [0, 200, 5_000, 40_000, 120_000] {
+        let who = Who::One(0);
+        let happens = [
+            fault(1, after(3_000, Act::Crash(who))),
+            fault(1, after(down, Act::Start(who))),
+            fault(1, now(Act::Join(who, 0))),
+        ];
+        let steps = meet_and(happens, BACK);
+        cases.push(fixed(format!("C3:{down}ms"), vec![usual(); 3], steps, nightly(level, 2, 8)));
+    }
+    // Who is killed and does not come back is gone within 45 s.
+    let steps = meet_and([fault(1, after(3_000, Act::Crash(Who::One(0))))], BACK);
+    cases.push(fixed("C3:dead", vec![usual(); 3], steps, nightly(level, 2, 8)));
+    cases
+}
+
+pub(super) fn partitions(level: Level) -> Vec<Case> {
+    let seeds = nightly(level, 2, 8);
+    let sever = |n, a: u16, b: u16| fault(n, now(Act::Sever(Who::One(a), Who::One(b))));
+    let wait = |millis| fault(0, after(millis, Act::Rejoin(Who::One(0), Who::One(0))));
+    let mut cases = Vec::new();
+    for seconds in [1, 10, 60, 300] {
+        for (name, cut) in [
+            ("isolate", vec![(0, 1), (0, 2), (0, 3)]),
+            ("halves", vec![(0, 2), (0, 3), (1, 2), (1, 3)]),
+            ("pair", vec![(0, 1)]),
+        ] {
+            let mut happens: Vec<_> = cut.iter().map(|(a, b)| sever(0, *a, *b)).collect();
+            happens.extend([
+                wait(seconds * 1_000),
+                fault(0, now(Act::Heal)),
+                after(5_000, Act::Say(Who::All, 0)),
+            ]);
+            let steps = meet_and(happens, Duration::from_secs(60));
+            cases.push(fixed(format!("C4:{name}:{seconds}s"), vec![usual(); 4], steps, seeds));
+        }
+    }
+    let flapping = (0..10).flat_map(|n| [sever(n, 0, 1), wait(4_000), fault(n, now(Act::Heal)), wait(4_000)]);
+    cases.push(fixed("C4:flapping", vec![usual(); 3], meet_and(flapping, Duration::from_secs(60)), seeds));
+    cases
+}
+
+pub(super) fn sleep(level: Level) -> Vec<Case> {
+    let case = |seconds: u64| {
+        let who = Who::One(0);
+        let happens = [fault(1, now(Act::Suspend(who))), fault(1, after(seconds * 1_000, Act::Resume(who)))];
+        let steps = meet_and(happens, Duration::from_secs(30));
+        fixed(format!("T1:sleep-{seconds}s"), vec![usual(); 3], steps, nightly(level, 2, 8))
+    };
+    [10, 60, 600, 3_600].into_iter().map(case).collect()
+}
+
+pub(super) fn stun(level: Level) -> Vec<Case> {
+    let case = |dead: usize| {
+        let homes = vec![usual(), home([BoxRules::nat(EI, EI)]), home([])];
+        let mut case =
+            fixed(format!("S1:{dead}-of-3"), homes, meet(3 * CONNECT, TALK), nightly(level, 4, 16));
+        if let What::Fixed(scenario) = &mut case.what {
+            scenario.infrastructure.stun =
+                (0..3).map(|n| if n < dead { Stun::Dead } else { Stun::Honest }).collect();
+        }
+        case
+    };
+    (0..=3).map(case).collect()
+}
+
+pub(super) fn dht_health(level: Level) -> Vec<Case> {
+    let case = |percent: u16| {
+        const NODES: u16 = 40;
+        // The nodes everyone is told of stay: without them nobody gets in.
+        let dead = (2..NODES).filter(|n| n * 7 % NODES * 100 < percent * NODES);
+        let mut steps: Vec<_> = dead.map(|n| fault(0, now(Act::DhtDown(n)))).collect();
+        steps.extend(meet(Duration::from_secs(20), TALK));
+        let mut case = fixed(format!("D1:{percent}%-dead"), vec![usual(); 3], steps, nightly(level, 4, 16));
+        if let What::Fixed(scenario) = &mut case.what {
+            scenario.infrastructure.dht_nodes = u32::from(NODES);
+        }
+        case
+    };
+    [0, 10, 25, 50, 75, 90].into_iter().map(case).collect()
+}
+
+pub(super) fn dht_hostile(_: Level) -> Vec<Case> {
+    vec![drawn("forged-peers", 2)]
+}
+
+pub(super) fn soak(_: Level) -> Vec<Case> {
+    let quiet = |hours: u64| after(hours * 3_600_000, Act::Settle(Duration::from_secs(30)));
+    let case = |members: usize| {
+        let steps = meet_and([quiet(12), say(), settle(2 * TALK), quiet(12)], Duration::from_secs(30));
+        fixed(format!("K1:{members}"), vec![usual(); members], steps, 2)
+    };
+    [2, 4].into_iter().map(case).collect()
+}
+
+pub(super) fn storms(level: Level) -> Vec<Case> {
+    vec![drawn("storm", nightly(level, 200, 20_000)), drawn("gale", nightly(level, 2, 1_000))]
+}

@@ -1,0 +1,128 @@
+use std::time::Duration;
+
+use super::*;
+use crate::engine::Chance;
+use crate::net::{Behavior, BoxRules, Law, Loss};
+use crate::scenario::Property;
+use crate::scenario::script::{Act, Home, Scenario, Stun, Who, after, now};
+
+fn flaw(text: &str) -> String {
+    Scenario::parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn what_a_person_writes() {
+    let text = "\
+        # The café on the corner.
+        scenario corner-cafe
+        note  a restart   behind an ordinary NAT
+        seed  0x5eed
+        fails L7-return
+        world dht 8 stun honest,dead
+        members 2 open        # on the internet itself
+        member eim+apdf,lifetime=30s/firewall link 12ms loss 0.5%; start all
+        join all; settle 10s
+        +1.5s fault7 crash 2
+        goal handshakes 3";
+    let Written { scenario, seed, fails } = Scenario::parse(text).unwrap();
+    assert_eq!((scenario.name.as_str(), seed, fails), ("corner-cafe", Some(0x5eed), Some(Property::Return)));
+    assert_eq!(scenario.note, "a restart behind an ordinary NAT");
+    assert_eq!(scenario.infrastructure.dht_nodes, 8);
+    assert_eq!(scenario.infrastructure.stun, [Stun::Honest, Stun::Dead]);
+    let law = Law { loss: Loss::Independent(Chance::ratio(5, 1_000)), ..Law::delay(12) };
+    let BoxRules::Nat(mut nat) =
+        BoxRules::nat(Behavior::EndpointIndependent, Behavior::AddressAndPortDependent)
+    else {
+        unreachable!()
+    };
+    nat.lifetime = Duration::from_secs(30);
+    assert_eq!(scenario.homes[2], Home::behind([BoxRules::Nat(nat), BoxRules::FIREWALL], law));
+    assert_eq!(scenario.homes.len(), 3);
+    assert_eq!(scenario.steps[..2], [now(Act::Start(Who::All)), now(Act::Join(Who::All, 0))]);
+    let crash = crate::scenario::Step { fault: Some(7), ..after(1_500, Act::Crash(Who::One(2))) };
+    assert_eq!(scenario.steps[3], crash);
+    assert_eq!(scenario.to_text().parse(), Ok(scenario));
+}
+
+#[test]
+fn a_flaw_is_told_with_its_place_and_what_was_expected() {
+    for (text, expected) in [
+        ("member open\nstart 1", "line 2, column 7: there is no member 1: the only one is number 0"),
+        ("members 3 open; crash 7", "line 1, column 23: there is no member 7: they are 0 to 2"),
+        ("member eim+apd", "line 1, column 12: expected a filtering: eif, adf or apdf, found `apd`"),
+        (
+            "member eim+eif/nat",
+            "line 1, column 16: expected `open`, `firewall`, `udp-blocked` or a NAT by mapping",
+        ),
+        ("member eim+eif,hairpin=maybe", "line 1, column 24: expected `none`, `external` or `internal`"),
+        ("member udp-blocked,lifetime=3s", "line 1, column 20: `udp-blocked` has no options"),
+        ("member eim+eif&v7:router", "line 1, column 16: expected v6:RULES, nat64"),
+        ("member eim+eif&no:ftp", "line 1, column 19: expected a kind of packet"),
+        ("member open link 12ms lose 7", "line 1, column 28: expected the number of a packet"),
+        ("member open link 12", "line 1, column 18: expected a length of time such as 12ms"),
+        (
+            "member open link 12ms loss 101%",
+            "line 1, column 28: 101% is out of range: a share is at most 100%",
+        ),
+        (
+            "member open\n  settle",
+            "line 2, column 9: expected a length of time, found the end of the statement",
+        ),
+        ("member open\nstrat all", "line 2, column 1: expected a statement"),
+        ("member open\nstart all now", "line 2, column 11: expected the end of the statement, found `now`"),
+        ("seed 18446744073709551616", "line 1, column 6: expected a seed from 0 to 18446744073709551615"),
+        ("seed -1", "line 1, column 6: expected a seed"),
+        ("", "line 1, column 1: there are no members"),
+        ("members 5000 open", "5000 is out of range: a number of members is at most 1000"),
+        (
+            "member open; goal first-data to-server 1s to-client 1s",
+            "this goal needs two members, and there is one",
+        ),
+        ("member open; crash smaller", "`smaller` needs two members, and there is one"),
+        ("world dht 4\nworld dht 5", "line 2, column 1: there is a `world` already"),
+        ("world stun none; member open; stun-down 0", "there is no STUN server"),
+        ("member open; join all meeting 99", "99 is out of range: a meeting's number is at most 15"),
+        (
+            "member eim+eif/eim+eif/eim+eif/eim+eif/eim+eif/eim+eif/eim+eif/eim+eif/eim+eif",
+            "more than 8 boxes",
+        ),
+        ("member open; +5 heal", "line 1, column 15: expected a length of time"),
+        ("member open; +999999h heal", "is out of range: at most a year"),
+    ] {
+        let said = flaw(text);
+        assert!(said.contains(expected), "{text:?}\n  says     {said}\n  expected {expected}");
+    }
+}
+
+#[test]
+fn everything_that_can_stand_before_a_member_is_read_back() {
+    for line in [
+        "member clat&v6:router/eim+apdf&v6:firewall+apdf,lifetime=120s&nat64 dual link 12ms",
+        "member eim+apdf&pool:4&only:53:443&no:dtls&per-second:100&no-fragments ipv6 link 1ms",
+        "member open link up 1ms jitter 2ms bell lose 3/100 down 1ms jitter 2ms tail corrupt 0.5% icmp mtu 576",
+    ] {
+        let scenario = Scenario::parse(&format!("world dual; {line}")).unwrap().scenario;
+        assert!(scenario.to_string().contains(line), "{scenario}\n{line}");
+        assert_eq!(scenario.to_text().parse(), Ok(scenario));
+    }
+}
+
+#[test]
+fn no_text_panics() {
+    let good = crate::scenario::find("storm", 1).unwrap().to_text();
+    for (at, _) in good.char_indices() {
+        let _ = Scenario::parse(&good[..at]);
+        let _ = Scenario::parse(&good[at..]);
+        let _ = Scenario::parse(&format!("{}µ{}", &good[..at], &good[at..]));
+    }
+}
+
+#[test]
+fn shares_are_written_so_that_they_are_read_back() {
+    for of in [3, 7, 100, 999, 1_000_003, u32::MAX] {
+        let chance = Chance::ratio(1 + of / 7, of);
+        let mut scenario = crate::scenario::find("open-four", 0).unwrap();
+        scenario.homes[0].link.up.duplicate = chance;
+        assert_eq!(scenario.to_string().parse(), Ok(scenario), "1/7 of {of}");
+    }
+}

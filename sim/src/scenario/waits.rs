@@ -1,0 +1,107 @@
+//! How long things took that had to come. The checker says what is owed; this remembers since when.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use folkmoot_core::base::Time;
+
+use super::property::Property;
+
+/// How long something took that had to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// What.
+    pub property: Property,
+    /// From the moment at which nothing stood in its way any more.
+    pub took: Duration,
+}
+
+/// Who owes a connection, or its end, to whom in which meeting.
+pub(super) type Pair = (usize, usize, u8);
+
+/// What is owed, since when.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    connections: BTreeMap<Pair, Time>,
+    ends: BTreeMap<Pair, (Time, Property)>,
+    /// Since when two can meet.
+    able: BTreeMap<(usize, usize), Time>,
+    /// Since when somebody could have found somebody.
+    finds: BTreeMap<(usize, u8), Time>,
+    /// Which runs of the two have been connected.
+    met: BTreeMap<Pair, BTreeSet<(u32, u32)>>,
+    pub(super) samples: Vec<Sample>,
+}
+
+impl Waits {
+    /// Whether a connection is owed now.
+    pub(super) fn connection(&mut self, now: Time, pair: Pair, owed: bool) {
+        if owed {
+            self.connections.entry(pair).or_insert(now);
+        } else {
+            self.connections.remove(&pair);
+        }
+    }
+
+    /// Whether the end of a connection is owed now.
+    pub(super) fn end(&mut self, now: Time, pair: Pair, owed: Option<Property>) {
+        match owed {
+            Some(property) => drop(self.ends.entry(pair).or_insert((now, property))),
+            None => drop(self.ends.remove(&pair)),
+        }
+    }
+
+    /// Whether two can meet now.
+    pub(super) fn able(&mut self, now: Time, a: usize, b: usize, able: bool) {
+        if able {
+            self.able.entry((a, b)).or_insert(now);
+        } else {
+            self.able.remove(&(a, b));
+        }
+    }
+
+    /// Whether somebody is in a meeting, alone, and could find somebody.
+    pub(super) fn find(&mut self, now: Time, who: usize, meeting: u8, owed: bool) {
+        if owed {
+            self.finds.entry((who, meeting)).or_insert(now);
+        } else {
+            self.finds.remove(&(who, meeting));
+        }
+    }
+
+    /// Two are connected.
+    pub(super) fn connected(&mut self, at: Time, pair: Pair, runs: (u32, u32)) {
+        let property = self.property(pair, runs);
+        if let Some(since) = self.connections.remove(&pair) {
+            self.sample(property, since, at);
+        }
+        if let Some(since) = self.finds.remove(&(pair.0, pair.2)) {
+            self.sample(Property::Find, since, at);
+        }
+        self.met.entry(pair).or_default().insert(runs);
+    }
+
+    /// Two are no longer connected.
+    pub(super) fn disconnected(&mut self, at: Time, pair: Pair) {
+        if let Some((since, property)) = self.ends.remove(&pair) {
+            self.sample(property, since, at);
+        }
+    }
+
+    /// Somebody has heard what was said at `said`.
+    pub(super) fn heard(&mut self, at: Time, said: Time, author: usize, who: usize) {
+        if let Some(able) = self.able.get(&(author, who)) {
+            self.sample(Property::Hear, said.max(*able), at);
+        }
+    }
+
+    /// Which property a connection of two runs is owed by.
+    pub(super) fn property(&self, pair: Pair, runs: (u32, u32)) -> Property {
+        let met = self.met.get(&pair).is_some_and(|met| met.contains(&runs));
+        if met { Property::Return } else { Property::Connect }
+    }
+
+    fn sample(&mut self, property: Property, since: Time, at: Time) {
+        self.samples.push(Sample { property, took: at.saturating_since(since) });
+    }
+}
