@@ -106,6 +106,14 @@ impl Roster {
         back
     }
 
+    /// What is left of it once we have left the meeting ourselves: everyone is known, and nobody is known to be there.
+    pub fn left_behind(mut self) -> Self {
+        for person in self.people.values_mut().filter(|person| person.presence == Presence::Here) {
+            person.presence = Presence::Lost;
+        }
+        self
+    }
+
     /// Notes that a device said goodbye.
     pub fn left(&mut self, device: DeviceId) {
         if let Some(person) = self.people.get_mut(&device) {

@@ -117,12 +117,12 @@ impl Attendance {
 }
 
 impl Open {
-    pub(super) fn new(cx: &mut Cx<'_>, keys: Keys, log: Log, own: Record) -> Self {
+    pub(super) fn new(cx: &mut Cx<'_>, keys: Keys, log: Log, roster: Roster, own: Record) -> Self {
         let mut open = Self {
             keys,
             epochs: Vec::new(),
             rendezvous: Rendezvous::new(cx),
-            roster: Roster::default(),
+            roster,
             replays: Replays::default(),
             log,
             own,

@@ -11,7 +11,7 @@ use crate::base::mutant::{Mutant, is_planted};
 use crate::limits;
 use crate::log::{AppendError, Log, MAX_TEXT};
 use crate::meeting::Keys;
-use crate::meeting::{Code, Master};
+use crate::meeting::{Code, Master, Roster};
 use crate::peer::Channel;
 use crate::wire::frame::control::Control;
 
@@ -62,9 +62,10 @@ impl Node {
             return self.context.trouble(Some(handle), Trouble::AlreadyJoined);
         }
         let own = self.me.record(keys.id(), self.context.unix(), &self.signed_candidates);
-        let fresh = || Log::new(keys.id(), self.me.signer().clone(), self.me.incarnation);
-        let log = self.parted.remove(&keys.id()).unwrap_or_else(fresh);
-        let open = Open::new(&mut self.context.cx(), keys, log, own);
+        let fresh =
+            || (Log::new(keys.id(), self.me.signer().clone(), self.me.incarnation), Roster::default());
+        let (log, roster) = self.parted.remove(&keys.id()).unwrap_or_else(fresh);
+        let open = Open::new(&mut self.context.cx(), keys, log, roster, own);
         let topic = open.epochs.first().map(|epoch| epoch.topic).unwrap_or_default();
         if let Some(attendance) = self.meetings.get_mut(&handle) {
             attendance.phase = Phase::Open(Box::new(open));
@@ -147,7 +148,7 @@ impl Node {
             .get_mut(&handle)
             .map(|attendance| std::mem::replace(&mut attendance.phase, leaving));
         if let Some(Phase::Open(open)) = left {
-            self.parted.insert(open.keys.id(), open.log);
+            self.parted.insert(open.keys.id(), (open.log, open.roster.left_behind()));
             while self.parted.len() > limits::MEETINGS {
                 self.parted.pop_first();
             }

@@ -203,13 +203,25 @@ impl Node {
             match Record::decode(open.keys.id(), bytes) {
                 Ok(record) => {
                     let device = record.device();
-                    if open.roster.insert_departed(now, record) == Change::New {
+                    if open.roster.insert_departed(now, record.clone()) == Change::New {
                         open.log.learn(&mut self.context.cx(), device);
                         open.log.forget(device);
                         self.acquaint(handle, device);
+                        self.spread_departed(handle, &record, by);
                     }
                 }
                 Err(_) => self.counters.bad_records += 1,
+            }
+        }
+    }
+
+    /// Tells every member who is connected, but one, of somebody who is gone and was not known here: from us they get what
+    /// it said, and perhaps nobody else tells them whose it is.
+    fn spread_departed(&mut self, handle: MeetingHandle, record: &Record, but: DeviceId) {
+        let gone = Control::Departed(vec![record.encode().as_slice()]);
+        for device in self.present(handle) {
+            if device != but && device != record.device() {
+                self.say_control(device, handle, &gone);
             }
         }
     }

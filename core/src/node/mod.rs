@@ -42,7 +42,7 @@ pub use dispatch::Counters;
 use crate::base::{Backoff, DeviceId, MeetingId, MemberId, SocketInfo, Time, UnixTime, Wake};
 use crate::dht::Dht;
 use crate::log::Log;
-use crate::meeting::{Candidate, PairTag};
+use crate::meeting::{Candidate, PairTag, Roster};
 use crate::stun;
 use attendance::{Attendance, Phase};
 use context::Context;
@@ -82,8 +82,9 @@ pub struct Node {
     meetings: BTreeMap<MeetingHandle, Attendance>,
     /// By which tag in an ICE USERNAME a device means us, and by which meeting's key.
     tags: BTreeMap<PairTag, Acquaintance>,
-    /// Logs of meetings that were left, in case we come back: our messages' numbers must go on.
-    parted: BTreeMap<MeetingId, Log>,
+    /// Logs of meetings that were left, in case we come back: our messages' numbers must go on. And who was there: what
+    /// they said is still in the logs, and is passed on with the word of whose it is.
+    parted: BTreeMap<MeetingId, (Log, Roster)>,
     /// Links that were moved and not drained since.
     touched: BTreeSet<DeviceId>,
     /// Meetings whose log was moved and not drained since.

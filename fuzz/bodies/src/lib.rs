@@ -14,6 +14,7 @@ mod krpc;
 mod log;
 mod node;
 mod record;
+mod scenario;
 mod snapshot;
 mod stun;
 
@@ -27,6 +28,7 @@ pub use krpc::krpc;
 pub use log::log;
 pub use node::node;
 pub use record::record;
+pub use scenario::scenario;
 pub use snapshot::dht_snapshot;
 pub use stun::{stun_client, stun_parse};
 
@@ -47,6 +49,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("log", log),
     ("node", node),
     ("record", record),
+    ("scenario", scenario),
     ("stun_client", stun_client),
     ("stun_parse", stun_parse),
 ];
