@@ -3,8 +3,8 @@
 mod dht;
 mod grow;
 mod list;
-mod nat;
 mod matrix;
+mod nat;
 mod play;
 mod replay;
 mod run;

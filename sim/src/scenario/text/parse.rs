@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::read::{Flaw, Read, Word, Words, Written, statements};
 use crate::engine::Kind;
 use crate::net::{
-    Behavior, BoxRules, Gateway, Hairpin, Law, LinkRules, Loss, NatRules, Pooling, PortRule, Rate, Shape,
-    Stack,
+    Behavior, BoxRules, Full, Gateway, Hairpin, Law, LinkRules, Loss, NatRules, Pooling, PortRule, Rate,
+    Shape, Stack,
 };
 use crate::scenario::Property;
 use crate::scenario::script::{Act, Goal, Home, Infrastructure, Scenario, Step, Stun, Who};
@@ -342,10 +342,11 @@ fn a_box(word: Word<'_>) -> Read<BoxRules> {
         ("router", _) => BoxRules::Router,
         ("clat", _) => BoxRules::Clat,
         (_, Some((Word { text: "firewall", .. }, filter))) => {
-            let BoxRules::Firewall { lifetime, .. } = BoxRules::FIREWALL else {
-                return Err(word.not(EXPECTED));
-            };
-            BoxRules::Firewall { filtering: filtering(filter)?, lifetime }
+            let mut rules = BoxRules::FIREWALL;
+            if let BoxRules::Firewall { filtering: by, .. } = &mut rules {
+                *by = filtering(filter)?;
+            }
+            rules
         }
         (_, Some((map, filter))) => {
             let mapping = match map.text {
@@ -364,8 +365,13 @@ fn a_box(word: Word<'_>) -> Read<BoxRules> {
         };
         match &mut rules {
             BoxRules::Nat(nat) => nat_option(nat, key, value)?,
-            BoxRules::Firewall { lifetime, .. } if key.text == "lifetime" => *lifetime = value.duration()?,
-            BoxRules::Firewall { .. } => return Err(key.not("`lifetime`, a firewall's only option")),
+            BoxRules::Firewall { lifetime, unreplied, settles, inbound_refresh, .. } => match key.text {
+                "lifetime" => *lifetime = value.duration()?,
+                "unreplied" => *unreplied = value.duration()?,
+                "settles" => *settles = value.duration()?,
+                "refresh" => *inbound_refresh = refresh(value)?,
+                _ => return Err(key.not("lifetime, unreplied, settles or refresh")),
+            },
             BoxRules::UdpBlocked | BoxRules::Router | BoxRules::Clat => {
                 return Err(key.flaw(format!("`{}` has no options", kind.text)));
             }
@@ -386,14 +392,50 @@ fn filtering(word: Word<'_>) -> Read<Behavior> {
 fn nat_option(nat: &mut NatRules, key: Word<'_>, value: Word<'_>) -> Read<()> {
     match key.text {
         "ports" => {
-            nat.ports = match (value.text, value.halves('+')) {
+            nat.ports = match (value.text, value.halves(':')) {
                 ("preserve", _) => PortRule::Preserve,
+                ("overload", _) => PortRule::Overload,
+                ("per-flow", _) => PortRule::PerFlow,
                 ("random", _) => PortRule::Random,
-                (_, Some((_, step))) => {
-                    PortRule::Sequential(step.number(u64::from(u16::MAX), "the step between ports")? as u16)
+                (_, Some((Word { text: "block", .. }, size))) => {
+                    PortRule::Block(size.number(65_535, "the size of a block")? as u16)
                 }
-                _ => return Err(value.not("`preserve`, `random` or a step such as +1")),
+                (step, _) if step.starts_with(['+', '-']) => {
+                    let expected = "a step between ports, such as +1 or -2";
+                    PortRule::Sequential(step.parse().map_err(|_| value.not(expected))?)
+                }
+                _ => {
+                    let expected =
+                        "`preserve`, `overload`, `per-flow`, `random`, `block:1024` or a step such as +1";
+                    return Err(value.not(expected));
+                }
             }
+        }
+        "range" => {
+            let (low, high) = value.halves(':').ok_or_else(|| value.not("two ports, such as 1024:65535"))?;
+            let port = |word: Word<'_>| word.number(65_535, "a port").map(|port| port as u16);
+            nat.range = (port(low)?, port(high)?);
+            if nat.range.0 > nat.range.1 {
+                return Err(value.flaw("that range of ports is empty"));
+            }
+        }
+        "parity" if value.text == "kept" => nat.parity = true,
+        "parity" => return Err(value.not("`kept`")),
+        "strangers" if value.text == "taken" => nat.strangers = true,
+        "strangers" => return Err(value.not("`taken`")),
+        "others" => nat.others = value.number(65_535, "the number of mappings a second")? as u16,
+        "settles" => nat.settles = value.duration()?,
+        "filter-age" => nat.filter_age = Some(value.duration()?),
+        "per-host" => nat.per_host = Some(value.number(65_535, "the number of mappings")? as usize),
+        "full" => {
+            nat.full = match value.text {
+                "drop" => Full::Drop,
+                "evict" => Full::Evict,
+                _ => return Err(value.not("`drop` or `evict`")),
+            }
+        }
+        "new-per-second" => {
+            nat.per_second = Some(value.number(1 << 31, "the number of mappings a second")? as u32);
         }
         "pooling" => {
             nat.pooling = match value.text {
@@ -404,13 +446,7 @@ fn nat_option(nat: &mut NatRules, key: Word<'_>, value: Word<'_>) -> Read<()> {
         }
         "lifetime" => nat.lifetime = value.duration()?,
         "unreplied" => nat.unreplied = value.duration()?,
-        "refresh" => {
-            nat.inbound_refresh = match value.text {
-                "out" => false,
-                "both" => true,
-                _ => return Err(value.not("`out` or `both`")),
-            }
-        }
+        "refresh" => nat.inbound_refresh = refresh(value)?,
         "hairpin" => {
             nat.hairpin = match value.text {
                 "none" => Hairpin::None,
@@ -420,9 +456,21 @@ fn nat_option(nat: &mut NatRules, key: Word<'_>, value: Word<'_>) -> Read<()> {
             }
         }
         "capacity" => nat.capacity = value.number(65_535, "the number of mappings")? as usize,
-        _ => return Err(key.not("ports, pooling, lifetime, unreplied, refresh, hairpin or capacity")),
+        _ => {
+            let expected = "ports, range, parity, others, pooling, lifetime, unreplied, settles, filter-age, refresh, \
+                            strangers, hairpin, capacity, per-host, full or new-per-second";
+            return Err(key.not(expected));
+        }
     }
     Ok(())
+}
+
+fn refresh(value: Word<'_>) -> Read<bool> {
+    match value.text {
+        "out" => Ok(false),
+        "both" => Ok(true),
+        _ => Err(value.not("`out` or `both`")),
+    }
 }
 
 fn link(words: &mut Words<'_>) -> Read<LinkRules> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::engine::Chance;
 use crate::net::{
-    Behavior, BoxRules, Gateway, Hairpin, Law, LinkRules, Loss, NatRules, Policy, Pooling, PortRule, Rate,
-    Shape, Stack,
+    Behavior, BoxRules, Full, Gateway, Hairpin, Law, LinkRules, Loss, NatRules, Policy, Pooling, PortRule,
+    Rate, Shape, Stack,
 };
 use crate::scenario::script::{Act, Goal, Home, Infrastructure, Scenario, Step, Stun, Who};
 
@@ -131,9 +131,10 @@ impl fmt::Display for Box<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             BoxRules::Nat(rules) => nat(f, rules),
-            BoxRules::Firewall { filtering, lifetime } => {
-                let filter = filter(*filtering);
-                write!(f, "firewall+{filter},lifetime={lifetime:?}")
+            BoxRules::Firewall { filtering, lifetime, unreplied, settles, inbound_refresh } => {
+                write!(f, "firewall+{},lifetime={lifetime:?}", filter(*filtering))?;
+                write!(f, ",unreplied={unreplied:?},settles={settles:?}")?;
+                f.write_str(if *inbound_refresh { ",refresh=both" } else { ",refresh=out" })
             }
             BoxRules::UdpBlocked => f.write_str("udp-blocked"),
             BoxRules::Router => f.write_str("router"),
@@ -147,12 +148,21 @@ fn nat(f: &mut fmt::Formatter<'_>, rules: &NatRules) -> fmt::Result {
         mapping,
         filtering,
         ports,
+        range,
+        parity,
+        others,
         pooling,
         lifetime,
         unreplied,
+        settles,
+        filter_age,
         inbound_refresh,
+        strangers,
         hairpin,
         capacity,
+        per_host,
+        full,
+        per_second,
     } = *rules;
     let map = match mapping {
         Behavior::EndpointIndependent => "eim",
@@ -164,9 +174,21 @@ fn nat(f: &mut fmt::Formatter<'_>, rules: &NatRules) -> fmt::Result {
     if ports != usual.ports {
         match ports {
             PortRule::Preserve => f.write_str(",ports=preserve")?,
-            PortRule::Sequential(step) => write!(f, ",ports=+{step}")?,
+            PortRule::Overload => f.write_str(",ports=overload")?,
+            PortRule::PerFlow => f.write_str(",ports=per-flow")?,
+            PortRule::Sequential(step) => write!(f, ",ports={step:+}")?,
             PortRule::Random => f.write_str(",ports=random")?,
+            PortRule::Block(size) => write!(f, ",ports=block:{size}")?,
         }
+    }
+    if range != usual.range {
+        write!(f, ",range={}:{}", range.0, range.1)?;
+    }
+    if parity {
+        f.write_str(",parity=kept")?;
+    }
+    if others != usual.others {
+        write!(f, ",others={others}")?;
     }
     if pooling != usual.pooling {
         f.write_str(match pooling {
@@ -180,6 +202,15 @@ fn nat(f: &mut fmt::Formatter<'_>, rules: &NatRules) -> fmt::Result {
     if unreplied != usual.unreplied {
         write!(f, ",unreplied={unreplied:?}")?;
     }
+    if settles != usual.settles {
+        write!(f, ",settles={settles:?}")?;
+    }
+    if let Some(age) = filter_age {
+        write!(f, ",filter-age={age:?}")?;
+    }
+    if strangers {
+        f.write_str(",strangers=taken")?;
+    }
     if inbound_refresh != usual.inbound_refresh {
         f.write_str(if inbound_refresh { ",refresh=both" } else { ",refresh=out" })?;
     }
@@ -192,6 +223,18 @@ fn nat(f: &mut fmt::Formatter<'_>, rules: &NatRules) -> fmt::Result {
     }
     if capacity != usual.capacity {
         write!(f, ",capacity={capacity}")?;
+    }
+    if let Some(count) = per_host {
+        write!(f, ",per-host={count}")?;
+    }
+    if full != usual.full {
+        f.write_str(match full {
+            Full::Drop => ",full=drop",
+            Full::Evict => ",full=evict",
+        })?;
+    }
+    if let Some(rate) = per_second {
+        write!(f, ",new-per-second={rate}")?;
     }
     Ok(())
 }
