@@ -27,7 +27,7 @@ fn hold(c: &mut Criterion) {
     let mut group = c.benchmark_group("queue");
     group.throughput(Throughput::Elements(1)).measurement_time(Duration::from_secs(3));
     let draws = Draws::new(1);
-    for pending in [1_000u64, 100_000, 1_000_000] {
+    for pending in [1_000u64, 100_000, 1_000_000, 5_000_000] {
         let mut ours: EventQueue<Event> = EventQueue::new();
         let mut heap: BinaryHeap<Reverse<(u64, u64, Event)>> = BinaryHeap::new();
         for index in 0..pending {
