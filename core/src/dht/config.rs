@@ -10,7 +10,8 @@ pub struct Config {
     pub id: Option<NodeId>,
     /// Whom we answer.
     pub mode: Mode,
-    /// Whether the rules about addresses (rates, shares of the storage, proofs, waiting before a node is verified) hold
+    /// Whether the rules about addresses (one node per address and network in the routing table, rates, shares of the
+    /// storage, proofs, waiting before a node is verified) hold
     /// for loopback and private addresses too. If not, a DHT of a few nodes on one machine or one LAN forms within a few
     /// round trips.
     pub strict: bool,

@@ -76,13 +76,14 @@ impl Dht {
     /// A node that has no socket yet, and knows nobody but whom it may ask again after an earlier run.
     pub fn new(config: Config, cx: &mut Cx<'_>) -> Self {
         let id = config.id.unwrap_or_else(|| NodeId(cx.rng.array()));
-        let (v4, v6) = match config.saved {
+        let (mut v4, mut v6) = match config.saved {
             Some(Snapshot { v4, v6 }) => {
                 let restored = |saved: Saved| Overlay::restored(config.id.unwrap_or(saved.id), saved);
                 (restored(v4), restored(v6))
             }
             None => (Overlay::new(id), Overlay::new(id)),
         };
+        [&mut v4, &mut v6].into_iter().for_each(|overlay| overlay.table.strict = config.strict);
         Self {
             id_is_fixed: config.id.is_some(),
             mode: config.mode,

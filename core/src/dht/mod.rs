@@ -1,4 +1,4 @@
-//! A node of the BitTorrent Mainline DHT, as a machine without I/O (BEP 5, 32, 42, 43, 44).
+//! A node of the BitTorrent Mainline DHT, as a machine without I/O (BEP 5, 32, 33, 42, 43, 44).
 //!
 //! [`Dht`] takes part in both overlays, IPv4 and IPv6, through whatever sockets it is given. It asks
 //! (bootstrap, lookup, announce, poll, get, put) and it answers (routing, peers, items); whether it answers strangers is
@@ -17,7 +17,8 @@
 //! - Every table is bounded ([`crate::limits`]), and every drop is counted by reason ([`Counters`]).
 //!
 //! None of the rules about addresses (one node per address and network, rates, ports, the 90 s) applies to loopback
-//! and private ones, so that a DHT of a few nodes on one machine or one LAN forms within a few round trips.
+//! and private ones, so that a DHT of a few nodes on one machine or one LAN forms within a few round trips; unless
+//! [`Config::strict`] asks for it.
 
 mod announce;
 mod capable;

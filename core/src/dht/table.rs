@@ -28,6 +28,8 @@ const HOPELESS: u8 = 5;
 #[derive(Debug)]
 pub(super) struct Table {
     own: NodeId,
+    /// Whether local addresses have to be of different networks too.
+    pub(super) strict: bool,
     buckets: Vec<Bucket>,
 }
 
@@ -84,7 +86,7 @@ pub(super) enum Answered {
 
 impl Table {
     pub(super) fn new(own: NodeId) -> Self {
-        Self { own, buckets: vec![Bucket::new(Time::ZERO)] }
+        Self { own, strict: false, buckets: vec![Bucket::new(Time::ZERO)] }
     }
 
     /// Our own place, which the buckets are about.
@@ -94,7 +96,8 @@ impl Table {
 
     /// The same nodes as another id of ours sorts them; of those that crowd a bucket now the fastest are kept.
     pub(super) fn rebase(&mut self, now: Time, own: NodeId) {
-        let buckets = std::mem::replace(self, Self::new(own)).buckets;
+        let strict = self.strict;
+        let buckets = std::mem::replace(self, Self { strict, ..Self::new(own) }).buckets;
         let mut fastest_first: Vec<Entry> = buckets.iter().flat_map(|bucket| bucket.entries.iter()).collect();
         fastest_first.sort_by_key(|entry| (entry.failures, entry.rtt));
         let spares = buckets.iter().flat_map(|bucket| bucket.spares.iter());
@@ -348,7 +351,7 @@ impl Table {
     /// local ones.
     fn is_crowded(&self, contact: &Contact) -> bool {
         let ip = contact.addr.ip();
-        if Scope::of(ip).is_local() {
+        if !self.strict && Scope::of(ip).is_local() {
             return false;
         }
         let prefix = Prefix::of(ip);
@@ -573,6 +576,18 @@ mod tests {
         let restarted = Contact { id: node(0, 0x81, &mut rng).id, ..original };
         assert_eq!(table.answered(at(2), restarted, RTT), Answered::Added);
         assert_eq!(table.iter().collect::<Vec<_>>(), [restarted]);
+    }
+
+    #[test]
+    fn asked_to_be_strict_local_addresses_are_as_others() {
+        let (mut table, mut rng) = (Table::new(NodeId([0; 20])), Rng::new([1; 32]));
+        table.strict = true;
+        table.rebase(at(0), NodeId([1; 20]));
+        let mut other = |addr: &str| Contact { addr: addr.parse().unwrap(), ..node(0, 0x82, &mut rng) };
+        assert_eq!(table.answered(at(0), other("127.0.0.1:1"), RTT), Answered::Added);
+        assert_eq!(table.answered(at(0), other("127.0.0.1:2"), RTT), Answered::Refused);
+        assert_eq!(table.answered(at(0), other("127.0.0.2:1"), RTT), Answered::Refused);
+        assert_eq!(table.answered(at(0), other("127.0.1.1:1"), RTT), Answered::Added);
     }
 
     #[test]
