@@ -420,7 +420,7 @@ fn our_id_follows_our_address() {
     assert_ne!(first, second);
     let known = |world: &World| world.hosts[natted].dht.known_nodes(99);
     let before = known(&world);
-    assert!(before.len() >= 20);
+    assert!(before.len() >= 16, "two full buckets at least, in a network of 40: {}", before.len());
 
     // A new address: it is announced, and the table stays of use.
     translate(&mut world, 2);
