@@ -1,7 +1,9 @@
 //! `moot-sim dht`.
 
+mod ambient;
 mod attack;
 mod join;
+mod light;
 mod lookups;
 mod swarm;
 
@@ -26,6 +28,8 @@ enum What {
     Lookups(lookups::Arguments),
     Attack(attack::Arguments),
     Join(join::Arguments),
+    Ambient(ambient::Arguments),
+    Light(light::Arguments),
 }
 
 pub(super) fn run(arguments: &Arguments) -> Done {
@@ -34,6 +38,8 @@ pub(super) fn run(arguments: &Arguments) -> Done {
         Some(What::Lookups(arguments)) => lookups::run(arguments),
         Some(What::Attack(arguments)) => attack::run(arguments),
         Some(What::Join(arguments)) => join::run(arguments),
+        Some(What::Ambient(arguments)) => ambient::run(arguments),
+        Some(What::Light(arguments)) => light::run(arguments),
     }
 }
 

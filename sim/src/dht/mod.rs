@@ -3,6 +3,7 @@
 //! | tier | what runs | for |
 //! |---|---|---|
 //! | [`Ambient`] | eight bytes a node; all else is computed when somebody asks | millions of nodes around a few real machines |
+//! | [`Light`] | a stored routing table a node, some 600 bytes, while nodes come and go | what churn does over hours |
 //! | [`Swarm`] | the production machine on every seat, joining through the protocol | a hundred thousand real machines |
 //!
 //! A [`Looker`] is the production [`Dht`](folkmoot_core::dht::Dht), byte for byte, in an ambient network. [`compare`] lets
@@ -18,25 +19,31 @@ mod answer;
 mod foes;
 mod joining;
 mod law;
+mod light;
 mod looker;
 mod lookups;
+mod plan;
 mod poison;
 mod rival;
 mod sample;
 mod scene;
 mod siege;
 mod swarm;
+mod trail;
 
 pub use address::Prefixes;
 pub use ambient::{Ambient, K, Place};
 pub use foes::{Foes, Sybils, Way};
 pub use joining::{Joining, joinings};
 pub use law::{Law, lognormal};
+pub use light::{Light, LightCounts, LightLookup};
 pub use looker::{Looker, Toward, Traffic};
 pub use lookups::{Comparison, Conditions, Goals, Row, Start, compare};
+pub use plan::{Plan, Site};
 pub use poison::{Attack, Outcome, poison};
 pub use rival::{Model, Rival};
 pub use sample::{Sample, Summary};
 pub use scene::{Scene, Stored};
 pub use siege::{Siege, besiege};
-pub use swarm::{Census, Found, Swarm, SwarmCounts, SwarmRules};
+pub use swarm::{Census, Found, Swarm, SwarmCounts};
+pub use trail::Trail;

@@ -1,12 +1,14 @@
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use folkmoot_core::base::{Cx, InfoHash, Outbox, Rng, SocketId, SocketInfo, Time, UnixTime};
 use folkmoot_core::dht::{Config, Dht, Event, Mode};
 
 use super::law::Law;
-use crate::engine::{Draws, EventQueue, Slab, Subject};
+use super::plan::Plan;
+use super::trail::Trail;
+use crate::engine::{EventQueue, Slab};
 
 /// A DHT of production machines and nothing else: each joins through the protocol, with the bytes that it sends on the
 /// internet.
@@ -15,9 +17,8 @@ use crate::engine::{Draws, EventQueue, Slab, Subject};
 /// no names, links and boxes: a seat is a machine, when it is to be woken, and a counter.
 #[derive(Debug)]
 pub struct Swarm {
-    rules: SwarmRules,
+    plan: Plan,
     law: Law,
-    draws: Draws,
     now: Time,
     /// In the order in which they join.
     seats: Vec<Seat>,
@@ -27,18 +28,9 @@ pub struct Swarm {
     counts: SwarmCounts,
     /// The lookups under way, by topic.
     quests: BTreeMap<InfoHash, Quest>,
+    /// Who searches what just now.
+    seekers: BTreeMap<u32, InfoHash>,
     done: Vec<Found>,
-}
-
-/// How large a swarm is and what it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SwarmRules {
-    /// What happens is a function of it.
-    pub seed: u64,
-    /// How many machines join.
-    pub nodes: u32,
-    /// How many topics are announced by one and then searched by another, once all are there.
-    pub lookups: u32,
 }
 
 /// What happened in a swarm so far.
@@ -69,6 +61,10 @@ pub struct Found {
     pub first: Option<Duration>,
     /// To the end of the search.
     pub end: Duration,
+    /// Questions that the seeker sent for it.
+    pub questions: u32,
+    /// How many answers it took to the first that names a peer.
+    pub hops: Option<u32>,
 }
 
 /// What the machines of a swarm look like at one moment.
@@ -111,57 +107,39 @@ struct Quest {
     stored: usize,
     began: Time,
     first: Option<Duration>,
+    trail: Trail,
 }
 
 const SOCKET: SocketId = SocketId(0);
-const PORT: u16 = 6_881;
-
-/// So many are there from the beginning.
-const FOUNDERS: u32 = 16;
-/// The network doubles in this time while it grows.
-const DOUBLING: Duration = Duration::from_secs(10);
-/// From the last join to the first lookup.
-const SETTLING: Duration = Duration::from_secs(30);
-/// Between two lookups, and between announcing and searching.
-const PAUSE: Duration = Duration::from_millis(20);
-const REST: Duration = Duration::from_secs(10);
-/// After the last.
-const ENDING: Duration = Duration::from_secs(15);
-
-const TURN: u32 = 0x5a00_0000;
-const TOPIC: Subject = Subject::Scenario(0x5a01);
-const SEAT: Subject = Subject::Scenario(0x5a02);
-
 impl Swarm {
     /// A swarm in which nobody has joined yet.
-    pub fn new(rules: SwarmRules) -> Self {
+    pub fn new(plan: Plan) -> Self {
         let mut queue = EventQueue::new();
-        if rules.nodes > 0 {
+        if plan.nodes > 0 {
             queue.push(Time::ZERO, Happening::Join(0));
         }
-        let first_lookup = join_time(rules.nodes) + SETTLING;
-        for number in 0..rules.lookups {
-            queue.push(first_lookup + PAUSE * number, Happening::Announce(number));
-            queue.push(first_lookup + PAUSE * number + REST, Happening::Search(number));
+        for number in 0..plan.lookups {
+            queue.push(plan.announces_at(number), Happening::Announce(number));
+            queue.push(plan.searches_at(number), Happening::Search(number));
         }
         Self {
-            rules,
-            law: Law::new(rules.seed),
-            draws: Draws::new(rules.seed),
+            plan,
+            law: Law::new(plan.seed),
             now: Time::ZERO,
-            seats: Vec::with_capacity(rules.nodes as usize),
+            seats: Vec::with_capacity(plan.nodes as usize),
             queue,
             packets: Slab::new(),
             out: Outbox::default(),
             counts: SwarmCounts::default(),
             quests: BTreeMap::new(),
+            seekers: BTreeMap::new(),
             done: Vec::new(),
         }
     }
 
     /// When all lookups are over.
     pub fn end(&self) -> Time {
-        join_time(self.rules.nodes) + SETTLING + PAUSE * self.rules.lookups + REST + ENDING
+        self.plan.ends_at()
     }
 
     /// Handles all that happens up to `until`.
@@ -212,23 +190,17 @@ impl Swarm {
     }
 
     fn join(&mut self, number: u32) {
-        let bound = address(number);
-        let (mut rng, mut out) = (Rng::new(self.entropy(number, 0)), Outbox::default());
+        let (bound, hosts) = (self.plan.address(number), self.plan.hosts(number));
+        let (mut rng, mut out) = (Rng::new(self.plan.entropy(number, 0)), Outbox::default());
         let config = Config { mode: Mode::Server, ..Config::default() };
-        let mut cx = Cx { now: self.now, unix: self.unix(), rng: &mut rng, out: &mut out };
+        let mut cx = Cx { now: self.now, unix: unix(self.now), rng: &mut rng, out: &mut out };
         self.seats.push(Seat { dht: Dht::new(config, &mut cx), wake: None, turns: 1 });
-        // Three of those who have been there for some time; the founders ask each other.
-        let earlier = number.saturating_sub(number / 16);
-        let hosts: Vec<SocketAddr> = match number {
-            0..FOUNDERS => (0..number).map(address).collect(),
-            _ => (0..3).map(|host| address(self.pick(number, host, earlier))).collect(),
-        };
         self.turn(number, |dht, cx| {
             dht.set_sockets(cx, &[SocketInfo { id: SOCKET, bound, addrs: vec![bound.ip()] }]);
             dht.bootstrap(cx, &hosts);
         });
-        if number + 1 < self.rules.nodes {
-            self.queue.push(join_time(number + 1), Happening::Join(number + 1));
+        if number + 1 < self.plan.nodes {
+            self.queue.push(self.plan.joins_at(number + 1), Happening::Join(number + 1));
         }
     }
 
@@ -237,7 +209,11 @@ impl Swarm {
         let word =
             (u64::from(from) << 32 | u64::from(to)) ^ (bytes.len() as u64) << 24 ^ self.now.as_micros();
         self.counts.hash = (self.counts.hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
-        self.turn(to, |dht, cx| dht.handle_datagram(cx, SOCKET, None, address(from), &bytes));
+        let from = self.plan.address(from);
+        if let Some(quest) = self.seekers.get(&to).and_then(|topic| self.quests.get_mut(topic)) {
+            quest.trail.received(from, &bytes);
+        }
+        self.turn(to, |dht, cx| dht.handle_datagram(cx, SOCKET, None, from, &bytes));
     }
 
     fn wake(&mut self, number: u32) {
@@ -254,23 +230,25 @@ impl Swarm {
     }
 
     fn announce(&mut self, number: u32) {
-        let (topic, announcer) = (self.topic(number), self.pick(number, 10, self.rules.nodes));
-        let quest = Quest { announcer, stored: 0, began: self.now, first: None };
-        self.quests.insert(topic, quest);
+        let (topic, announcer) = (self.plan.topic(number), self.plan.announcer(number));
+        let trail = Trail::new(topic, std::iter::empty());
+        self.quests.insert(topic, Quest { announcer, stored: 0, began: self.now, first: None, trail });
         self.turn(announcer, |dht, cx| dht.announce(cx, topic));
     }
 
     fn search(&mut self, number: u32) {
-        let (topic, seeker) = (self.topic(number), self.pick(number, 11, self.rules.nodes));
+        let (topic, seeker) = (self.plan.topic(number), self.plan.seeker(number));
         let Some(quest) = self.quests.get_mut(&topic) else { return };
         quest.began = self.now;
+        quest.trail = Trail::new(topic, self.seats[seeker as usize].dht.nodes().map(|contact| contact.addr));
+        self.seekers.insert(seeker, topic);
         self.turn(seeker, |dht, cx| dht.find_peers(cx, topic));
     }
 
     /// One call of a machine, and what follows from it.
     fn turn(&mut self, number: u32, call: impl FnOnce(&mut Dht, &mut Cx<'_>)) {
         let seat = &mut self.seats[number as usize];
-        let entropy = self.draws.bytes(Subject::Host(TURN ^ number), seat.turns.into());
+        let entropy = self.plan.entropy(number, seat.turns);
         seat.turns += 1;
         let mut rng = Rng::new(entropy);
         let unix = unix(self.now);
@@ -295,14 +273,16 @@ impl Swarm {
             Event::Peers { topic, peers, .. } => {
                 if let Some(quest) = self.quests.get_mut(&topic)
                     && quest.announcer != number
-                    && peers.contains(&address(quest.announcer))
+                    && peers.contains(&self.plan.address(quest.announcer))
                 {
                     quest.first.get_or_insert(self.now - quest.began);
                 }
             }
             Event::Sought { topic, .. } => {
-                if let Some(Quest { stored, first, began, .. }) = self.quests.remove(&topic) {
-                    self.done.push(Found { stored, first, end: self.now - began });
+                if let Some(Quest { stored, first, began, trail, .. }) = self.quests.remove(&topic) {
+                    let (questions, hops) = (trail.questions(), trail.hops());
+                    self.done.push(Found { stored, first, end: self.now - began, questions, hops });
+                    self.seekers.retain(|_, sought| *sought != topic);
                 }
             }
             _ => {}
@@ -313,13 +293,18 @@ impl Swarm {
         let index = self.counts.sent;
         self.counts.sent += 1;
         self.counts.sent_bytes += bytes.len() as u64;
-        match number(to).filter(|number| (*number as usize) < self.seats.len()) {
-            None => self.counts.astray += 1,
-            Some(_) if self.law.loses(index) => self.counts.lost += 1,
-            Some(to) => {
-                let rtt = self.law.rtt(from.min(to).into(), from.max(to).into());
+        if let Some(quest) = self.seekers.get(&from).and_then(|topic| self.quests.get_mut(topic)) {
+            quest.trail.sent(&bytes);
+        }
+        let Some(to) = self.plan.number(to).filter(|number| (*number as usize) < self.seats.len()) else {
+            self.counts.astray += 1;
+            return;
+        };
+        match self.plan.passage(&self.law, index, from, to) {
+            None => self.counts.lost += 1,
+            Some(time) => {
                 let handle = self.packets.insert(Packet { from, to, bytes });
-                self.queue.push(self.now + rtt / 2, Happening::Arrival(handle));
+                self.queue.push(self.now + time, Happening::Arrival(handle));
             }
         }
     }
@@ -334,24 +319,6 @@ impl Swarm {
             self.queue.push(at, Happening::Wake(number));
         }
     }
-
-    fn unix(&self) -> UnixTime {
-        unix(self.now)
-    }
-
-    fn entropy(&self, number: u32, turn: u64) -> [u8; 32] {
-        self.draws.bytes(Subject::Host(TURN ^ number), turn)
-    }
-
-    fn pick(&self, number: u32, what: u64, among: u32) -> u32 {
-        self.draws.below(SEAT, u64::from(number) << 8 | what, among.into()) as u32
-    }
-
-    fn topic(&self, number: u32) -> InfoHash {
-        let mut topic = InfoHash([0; 20]);
-        topic.0.copy_from_slice(&self.draws.bytes(TOPIC, number.into())[..20]);
-        topic
-    }
 }
 
 /// Noon of 2026-01-15 UTC, and so long after.
@@ -359,60 +326,17 @@ fn unix(now: Time) -> UnixTime {
     UnixTime::from_millis(1_768_478_400_000) + now.saturating_since(Time::ZERO)
 }
 
-/// When machine `number` joins: all founders at once, then so many that the network doubles in [`DOUBLING`].
-fn join_time(number: u32) -> Time {
-    let Some(octave) = (number / FOUNDERS).checked_ilog2() else { return Time::ZERO };
-    let begin = FOUNDERS << octave;
-    let within = DOUBLING.as_micros() as u64 * u64::from(number - begin) / u64::from(begin);
-    Time::ZERO + DOUBLING * octave + Duration::from_micros(within)
-}
-
-/// Each machine is alone in its /24, and neighbours in number are strangers. Distinct below 3.9 million.
-fn address(number: u32) -> SocketAddr {
-    let (first, rest) = (20 + number % 60, number / 60);
-    let last = 10 + number % 200;
-    let ip = Ipv4Addr::new(first as u8, rest as u8, (rest >> 8) as u8, last as u8);
-    SocketAddr::from((ip, PORT))
-}
-
-/// The other way round.
-fn number(addr: SocketAddr) -> Option<u32> {
-    let IpAddr::V4(ip) = addr.ip() else { return None };
-    let [first, low, high, _] = ip.octets();
-    let rest = u32::from(high) << 8 | u32::from(low);
-    let number = rest * 60 + u32::from(first).checked_sub(20)?;
-    (address(number) == addr).then_some(number)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::plan::Site;
     use super::*;
-
-    #[test]
-    fn addresses_and_numbers() {
-        for n in (0..3_900_000).step_by(997) {
-            assert_eq!(number(address(n)), Some(n));
-        }
-        assert_eq!(number(([8, 8, 8, 8], PORT).into()), None);
-        assert_eq!(number(([30, 8, 8, 8], 1).into()), None);
-    }
-
-    #[test]
-    fn it_doubles_every_ten_seconds() {
-        let at = |number| join_time(number).as_millis();
-        assert_eq!(
-            [at(0), at(31), at(32), at(48), at(64), at(16 << 7)],
-            [0, 9_375, 10_000, 15_000, 20_000, 70_000]
-        );
-        assert!((0..5_000).map(join_time).is_sorted());
-    }
 
     /// Who is announced is found, in a network that formed itself; and a seed is a run.
     #[test]
     fn a_swarm_forms_and_finds() {
-        let rules = SwarmRules { seed: 4, nodes: 120, lookups: 20 };
+        let plan = Plan { seed: 4, nodes: 120, lookups: 20, site: Site::Internet };
         let run = || {
-            let mut swarm = Swarm::new(rules);
+            let mut swarm = Swarm::new(plan);
             swarm.run_until(swarm.end());
             swarm
         };

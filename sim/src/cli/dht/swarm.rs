@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use folkmoot_sim::dht::{Found, Swarm, SwarmRules};
+use folkmoot_sim::dht::{Found, Plan, Site, Swarm};
 use serde_json::json;
 
 use super::super::Done;
@@ -28,7 +28,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Done {
     let Arguments { nodes, lookups, seed, json } = *arguments;
     let began = Instant::now();
-    let mut swarm = Swarm::new(SwarmRules { seed, nodes, lookups });
+    let mut swarm = Swarm::new(Plan { seed, nodes, lookups, site: Site::Internet });
     let (end, is_terminal) = (swarm.end(), io::stderr().is_terminal());
     while swarm.now() < end {
         swarm.run_until((swarm.now() + Duration::from_millis(500)).min(end));
