@@ -6,6 +6,7 @@ mod addr;
 mod backoff;
 mod cx;
 mod ids;
+#[cfg(feature = "rtc")]
 pub mod mutant;
 mod outbox;
 mod rng;
