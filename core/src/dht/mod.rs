@@ -11,6 +11,9 @@
 //! - An answer counts only if its transaction id, address, port and socket are those of a question that is pending.
 //! - Our id follows from our address, and of the nodes closest to a target at most half may have ids that do not
 //!   follow from theirs, while there are others: who wants to surround a topic needs addresses that happen to fit.
+//! - A topic that is kept announced is looked up along two paths that share no node, and one that ends elsewhere than the
+//!   other adds its own closest nodes to those announced to. Nodes closer together than chance puts them are noticed
+//!   ([`Counters::alarms`]); announcing more widely then is not built yet.
 //! - A write token is a MAC over the address and the topic it was given for.
 //! - To an address that has not proven that it receives what we send, an answer is at most 3.5 times as long as
 //!   the question, but for items, which such addresses get at a trickle. Nothing is answered to garbage.
