@@ -474,7 +474,9 @@ impl Checker {
                 let others = || (0..self.people.len()).filter(|to| *to != who);
                 let were_here = |to: &usize| self.people[*to].ever_joined.contains(&meeting);
                 let can_be_met = |to: usize| self.verdicts[who][to].direct;
-                let is_alone = self.is_in(who, meeting) && !self.people[who].told;
+                let person = &self.people[who];
+                let has_company = person.connected.keys().any(|(of, _)| *of == meeting);
+                let is_alone = self.is_in(who, meeting) && !person.told && !has_company;
                 // Whom it could meet may come back any time, and then all was well.
                 is_alone
                     && others().any(|to| self.is_in(to, meeting))
