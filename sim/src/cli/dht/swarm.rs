@@ -10,6 +10,8 @@ use serde_json::json;
 use super::super::Done;
 
 #[derive(Args)]
+// It would be a second group of this name, beside that of the command it is part of.
+#[group(skip)]
 pub(super) struct Arguments {
     /// Production machines that form a network, from nothing, each through the protocol
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(16..=3_900_000))]
