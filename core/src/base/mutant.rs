@@ -1,7 +1,7 @@
 //! Bugs that can be planted, to see whether the simulator finds them: who watches the watchmen.
 //!
 //! They are there only in a build with `--cfg mutants`, which `sim/mutants` makes and nothing else; in every other build
-//! [`is_planted`] is the constant `false`, and nothing of them is compiled.
+//! `is_planted` is the constant `false`, and nothing of them is compiled.
 
 /// A bug. Each breaks one promise, somewhere in the middle of what keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
