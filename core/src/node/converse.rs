@@ -118,29 +118,11 @@ impl Node {
                     // An author may be long gone and known by its log alone.
                     let (from, name) = who(device).unwrap_or((MemberId(device.0), String::new()));
                     let meeting = self.told_in(handle);
+                    let told = Event::Message { meeting, from, device, name, seq, at, text, history };
                     if is_planted(Mutant::TellTwice) {
-                        let (name, text) = (name.clone(), text.clone());
-                        self.context.event(Event::Message {
-                            meeting,
-                            from,
-                            device,
-                            name,
-                            seq,
-                            at,
-                            text,
-                            history,
-                        });
+                        self.context.event(told.clone());
                     }
-                    self.context.event(Event::Message {
-                        meeting,
-                        from,
-                        device,
-                        name,
-                        seq,
-                        at,
-                        text,
-                        history,
-                    });
+                    self.context.event(told);
                     if !history {
                         self.reconsider(device);
                     }
