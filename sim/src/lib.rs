@@ -13,6 +13,7 @@
 //! | [`hosts`] | programs that come with it: whole nodes, bare DHT nodes, STUN servers, liars |
 //! | [`mesh`] | a meeting and nothing else, for measuring costs |
 //! | [`net`] | links, NATs, firewalls, addresses, and the oracle that says who can reach whom |
+//! | [`report`] | pictures and captures of runs: SVG, HTML, pcapng |
 //! | [`stub`] | DTLS without its arithmetic, for meetings of a hundred |
 //! | [`scenario`] | what happens as data, checkers that see only what applications see, and a library of them |
 //!
@@ -74,6 +75,7 @@ pub mod engine;
 pub mod hosts;
 pub mod mesh;
 pub mod net;
+pub mod report;
 pub mod scenario;
 pub mod stub;
 

@@ -5,6 +5,7 @@ mod grow;
 mod list;
 mod matrix;
 mod nat;
+mod picture;
 mod play;
 mod replay;
 mod run;

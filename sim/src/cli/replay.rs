@@ -8,7 +8,7 @@ use folkmoot_sim::scenario::Options;
 use super::run::tell_run;
 use super::subject::Subject;
 use super::tell::Telling;
-use super::{Done, Failure, TierName};
+use super::{Done, Failure, TierName, picture};
 
 /// Does a run again: that of a line another verb printed, of a scenario in a file, or of one in quotes
 #[derive(clap::Args)]
@@ -39,6 +39,8 @@ pub(super) struct Arguments {
     /// What secures the links: DTLS, or a stand-in that costs a fiftieth
     #[arg(long, value_enum, default_value_t = TierName::Stub)]
     tier: TierName,
+    #[command(flatten)]
+    pictures: picture::Pictures,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Done {
@@ -53,8 +55,19 @@ pub(super) fn run(arguments: &Arguments) -> Done {
     }
     let until = arguments.until.as_deref().map(time).transpose()?;
     let Arguments { json, events, trace, .. } = *arguments;
-    let options = Options { keep_records: trace, tier: arguments.tier.into(), until };
-    tell_run(&mut out, &subject, options, Telling { json, events: events || json, twice: false })
+    let options = Options {
+        keep_records: trace,
+        tier: arguments.tier.into(),
+        until,
+        tape: arguments.pictures.need_tape(),
+    };
+    tell_run(
+        &mut out,
+        &subject,
+        options,
+        Telling { json, events: events || json, twice: false },
+        &arguments.pictures,
+    )
 }
 
 /// Seconds of simulated time, as a run prints them: `12.4` or `12.4s`.

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::play::{play, twice};
 use super::subject::Subject;
 use super::tell::{Telling, tell, tell_json};
-use super::{Done, TierName};
+use super::{Done, TierName, picture};
 
 /// Runs one scenario and tells what came of it
 #[derive(clap::Args)]
@@ -31,23 +31,32 @@ pub(super) struct Arguments {
     #[arg(long)]
     trace: bool,
     /// Plays it twice, and shows the first packet in which both differ, if they do
-    #[arg(long, conflicts_with = "trace")]
+    #[arg(long, conflicts_with_all = ["trace", "report", "pcap"])]
     twice: bool,
     /// What secures the links: DTLS, or a stand-in that costs a fiftieth
     #[arg(long, value_enum, default_value_t = TierName::Real)]
     tier: TierName,
+    #[command(flatten)]
+    pictures: picture::Pictures,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Done {
-    let Arguments { scenario, seed, json, events, trace, twice, tier } = arguments;
+    let Arguments { scenario, seed, json, events, trace, twice, tier, pictures } = arguments;
     let subject = Subject::named(scenario, *seed)?;
-    let options = Options { keep_records: *trace, tier: Tier::from(*tier), ..Options::default() };
+    let tape = pictures.need_tape();
+    let options = Options { keep_records: *trace, tier: Tier::from(*tier), tape, ..Options::default() };
     let how = Telling { json: *json, events: *events || *json, twice: *twice };
-    tell_run(&mut BufWriter::new(io::stdout().lock()), &subject, options, how)
+    tell_run(&mut BufWriter::new(io::stdout().lock()), &subject, options, how, pictures)
 }
 
-/// Runs a scenario and tells of it.
-pub(super) fn tell_run(out: &mut impl Write, subject: &Subject, options: Options, how: Telling) -> Done {
+/// Runs a scenario, tells of it and draws it.
+pub(super) fn tell_run(
+    out: &mut impl Write,
+    subject: &Subject,
+    options: Options,
+    how: Telling,
+    pictures: &picture::Pictures,
+) -> Done {
     let Subject { scenario, seed, .. } = subject;
     if how.json {
         let (name, line) = (&scenario.name, scenario.to_string());
@@ -73,6 +82,7 @@ pub(super) fn tell_run(out: &mut impl Write, subject: &Subject, options: Options
         eprintln!("replay with: {}", subject.replay(options.tier));
         return Ok(false);
     };
+    pictures.write(&outcome)?;
     if how.json {
         tell_json(out, &outcome, how)?
     } else {

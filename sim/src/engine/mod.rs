@@ -6,6 +6,7 @@ mod draw;
 mod host;
 mod queue;
 mod slab;
+mod tape;
 mod trace;
 mod world;
 
@@ -15,5 +16,6 @@ pub use draw::{Chance, Draws, Subject};
 pub use host::{Host, HostCx, HostId};
 pub use queue::EventQueue;
 pub use slab::Slab;
+pub use tape::{End, Entry, Flight, Hop, Place, Tape};
 pub use trace::{CHECKPOINT, Fate, Kind, Record, Trace};
 pub use world::{Counts, HostCounts, Violation, World};

@@ -7,7 +7,9 @@ use std::time::Duration;
 use folkmoot_core::base::{Time, UnixTime, Wake};
 
 use super::host::Sending;
-use super::{Clock, Draws, EventQueue, Fate, Host, HostCx, HostId, Kind, Record, Slab, Trace};
+use super::{
+    Clock, Draws, End, EventQueue, Fate, Host, HostCx, HostId, Kind, Place, Record, Slab, Tape, Trace,
+};
 use crate::net::{
     BoxId, DropReason, Gateway, Glance, LinkRules, Network, Next, Outcome, Passage, RealmId, Stack, Strategy,
     Verdict, packet_size,
@@ -26,6 +28,8 @@ pub struct World {
     /// The largest packets that a host knows to pass to an address, as ICMP told it.
     path_mtus: BTreeMap<(HostId, IpAddr), usize>,
     trace: Trace,
+    /// Packets with their ways, if somebody wants to see them.
+    tape: Option<Box<Tape>>,
     counts: Counts,
     handshakes: BTreeSet<[u8; 32]>,
     violations: Vec<Violation>,
@@ -139,6 +143,7 @@ impl World {
             severed: BTreeSet::new(),
             path_mtus: BTreeMap::new(),
             trace,
+            tape: None,
             counts: Counts::default(),
             handshakes: BTreeSet::new(),
             violations: Vec::new(),
@@ -446,6 +451,16 @@ impl World {
         &self.trace
     }
 
+    /// Records every packet of some hosts from now on, with its way through the network.
+    pub fn set_tape(&mut self, tape: Tape) {
+        self.tape = Some(Box::new(tape));
+    }
+
+    /// What was recorded since [`World::set_tape`]. Nothing is from now on.
+    pub fn take_tape(&mut self) -> Option<Tape> {
+        self.tape.take().map(|tape| *tape)
+    }
+
     /// Who broke the contract so far.
     pub fn violations(&self) -> &[Violation] {
         &self.violations
@@ -514,6 +529,9 @@ impl World {
         self.handshakes.extend(client_random(&packet.bytes));
         self.record(&packet, None, Fate::Sent);
         let handle = self.packets.insert(packet);
+        if let Some((tape, packet)) = self.tape.as_mut().zip(self.packets.get(handle)) {
+            tape.sent(handle, self.now, origin, (packet.from, packet.to), &packet.bytes);
+        }
         match self.network.leave(self.now, &self.draws, origin, size) {
             Some((realm, passage)) => {
                 self.pass(handle, passage, |packet| Happening::AtRealm { packet, realm });
@@ -533,6 +551,7 @@ impl World {
                     self.counts.duplicated += 1;
                     self.record(&packet, None, Fate::Duplicated);
                     let copy = self.packets.insert(packet);
+                    self.tape.iter_mut().for_each(|tape| tape.copied(handle, copy));
                     self.queue.push(at, happening(copy));
                 }
             }
@@ -557,6 +576,7 @@ impl World {
             self.counts.duplicated += 1;
             self.record(&packet, None, Fate::Duplicated);
             let copy = self.packets.insert(packet.clone());
+            self.tape.iter_mut().for_each(|tape| tape.copied(handle, copy));
             self.deliver(copy, realm, host);
         }
         self.deliver(handle, realm, first);
@@ -576,7 +596,14 @@ impl World {
         }
         let glance = packet.glance();
         let addresses = (&mut packet.from, &mut packet.to);
-        let next = match self.network.route(self.now, &self.draws, realm, glance, addresses) {
+        let routed = self.network.route(self.now, &self.draws, realm, glance, addresses);
+        if let Some(tape) = &mut self.tape
+            && let Some(at) = self.network.way_through(realm, routed, packet.to)
+        {
+            tape.passed(handle, self.now, Place::Box(at), (packet.from, packet.to));
+            self.network.nat(at).iter().for_each(|nat| tape.look(self.now, at, nat));
+        }
+        let next = match routed {
             Ok(next) => next,
             Err(reason) => {
                 self.drop_packet(handle, reason);
@@ -596,6 +623,10 @@ impl World {
     fn at_box(&mut self, handle: u32, at: BoxId) -> Option<HostId> {
         let packet = self.packets.get_mut(handle)?;
         let glance = packet.glance();
+        if let Some(tape) = &mut self.tape {
+            tape.passed(handle, self.now, Place::Box(at), (packet.from, packet.to));
+            self.network.nat(at).iter().for_each(|nat| tape.look(self.now, at, nat));
+        }
         match self.network.enter(self.now, at, glance, (&mut packet.from, &mut packet.to)) {
             Ok(realm) => self.at_realm(handle, realm),
             Err(reason) => {
@@ -608,6 +639,9 @@ impl World {
     fn at_host(&mut self, handle: u32, host: HostId) -> Option<HostId> {
         let seat = &mut self.seats[host.0 as usize];
         let origin = self.packets.get(handle)?.origin;
+        if let Some((tape, packet)) = self.tape.as_mut().zip(self.packets.get(handle)) {
+            tape.passed(handle, self.now, Place::Host(host), (packet.from, packet.to));
+        }
         if seat.program.is_none() || seat.asleep {
             self.drop_packet(handle, DropReason::HostDown);
             return None;
@@ -617,6 +651,7 @@ impl World {
             return None;
         }
         let packet = self.packets.remove(handle)?;
+        self.tape.iter_mut().for_each(|tape| tape.ended(handle, self.now, End::Delivered(host)));
         seat.counts.received += 1;
         seat.counts.received_bytes += packet.bytes.len() as u64;
         self.counts.delivered += 1;
@@ -639,6 +674,7 @@ impl World {
 
     fn drop_packet(&mut self, handle: u32, reason: DropReason) {
         if let Some(packet) = self.packets.remove(handle) {
+            self.tape.iter_mut().for_each(|tape| tape.ended(handle, self.now, End::Dropped(reason)));
             self.counts.dropped[reason as usize] += 1;
             self.record(&packet, None, Fate::Dropped(reason));
         }

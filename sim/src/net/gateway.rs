@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use folkmoot_core::base::Time;
 
-use super::{BoxRules, DropReason, Middlebox};
+use super::{BoxRules, DropReason, Middlebox, Nat};
 use crate::engine::{Draws, Kind};
 
 /// A box between a network and the next one outwards: what it does to each address family, and what it lets pass.
@@ -181,6 +181,14 @@ impl Gate {
     /// What it does to IPv6.
     pub fn v6(&mut self) -> Option<&mut Middlebox> {
         self.v6.as_mut()
+    }
+
+    /// Its NAT for IPv4, if it has one.
+    pub(super) fn nat(&self) -> Option<&Nat> {
+        match &self.v4 {
+            Middlebox::Nat(nat) => Some(nat),
+            _ => None,
+        }
     }
 
     /// Forgets all that passed, as a reboot does.

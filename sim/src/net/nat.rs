@@ -102,6 +102,13 @@ impl Nat {
         self.mappings.len()
     }
 
+    /// The live entries of its table: the endpoints inside and outside, when it was made, and when it ends if nothing more
+    /// passes.
+    pub fn entries(&self, now: Time) -> impl Iterator<Item = (SocketAddr, SocketAddr, Time, Time)> {
+        let live = self.mappings.iter().filter(move |(_, mapping)| mapping.expires > now);
+        live.map(|(key, mapping)| (key.inside, mapping.external, mapping.made, mapping.expires))
+    }
+
     /// The external endpoints that `inside` has at this moment, the latest first: what an omniscient peer would send to.
     pub fn external_endpoints(&self, now: Time, inside: SocketAddr) -> Vec<SocketAddr> {
         let forward = self.forward_of(now, inside);

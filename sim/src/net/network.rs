@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use folkmoot_core::base::Time;
 
 use super::{
-    BoxRules, DropReason, Gate, Gateway, Glance, Link, LinkId, LinkRules, Passage, Stack, addresses,
+    BoxRules, DropReason, Gate, Gateway, Glance, Link, LinkId, LinkRules, Nat, Passage, Stack, addresses,
 };
 use crate::engine::{Draws, HostId};
 
@@ -160,6 +160,26 @@ impl Network {
     /// A box at work, to look at or to meddle with.
     pub fn gate(&mut self, id: BoxId) -> Option<&mut Gate> {
         self.boxes.get_mut(id.0 as usize).map(|seat| &mut seat.gate)
+    }
+
+    /// A box's NAT for IPv4, if it is one.
+    pub(crate) fn nat(&self, id: BoxId) -> Option<&Nat> {
+        self.boxes.get(id.0 as usize)?.gate.nat()
+    }
+
+    /// The box outwards of `realm`, if a packet that was routed there to `to` came to it.
+    pub(crate) fn way_through(
+        &self,
+        realm: RealmId,
+        routed: Result<Next, DropReason>,
+        to: SocketAddr,
+    ) -> Option<BoxId> {
+        let uplink = self.realms[realm.0 as usize].uplink?;
+        match routed {
+            Ok(Next::Host(_) | Next::Box(_)) => None,
+            Ok(Next::Realm(_)) => Some(uplink),
+            Err(_) => (!self.realms[realm.0 as usize].routes.contains_key(&to.ip())).then_some(uplink),
+        }
     }
 
     /// Changes the rules of a host's link.

@@ -23,7 +23,7 @@ pub use library::{NAMES, UnknownScenario, about, find};
 pub use marks::{MARKS, Marks};
 pub use property::Property;
 pub use record::{Class, Record};
-pub use run::{Figure, Noted, Options, Outcome, run, run_traced};
+pub use run::{Figure, Noted, Options, Outcome, Played, Role, run, run_traced};
 pub use script::{Act, Goal, Home, Infrastructure, Scenario, Step, Stun, Who};
 pub use shrink::shrink;
 pub use storm::GENERATION;

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use folkmoot_core::base::Time;
+use folkmoot_core::base::{DeviceId, Time};
 use folkmoot_core::meeting::Code;
 use folkmoot_core::node::{Command, Event, MeetingHandle, Progress, Tag, Trouble};
 
@@ -12,9 +12,9 @@ use super::property::Property;
 use super::script::{Act, Goal, Scenario, Who};
 use super::stage::Stage;
 use super::waits::Sample;
-use crate::engine::{Counts, HostId, Record, Trace, TraceHash};
+use crate::engine::{Counts, HostId, Record, Tape, Trace, TraceHash};
 use crate::hosts::{NodeHost, Sink};
-use crate::net::Verdict;
+use crate::net::{BoxId, Verdict};
 use crate::stub::Tier;
 
 /// How to run a scenario.
@@ -26,6 +26,8 @@ pub struct Options {
     pub tier: Tier,
     /// Stops at that time, and says how things are then.
     pub until: Option<Time>,
+    /// Records every packet of the members with its way, for pictures and captures.
+    pub tape: bool,
 }
 
 /// What came of a run.
@@ -67,6 +69,38 @@ pub struct Outcome {
     pub checkpoints: Vec<TraceHash>,
     /// The records, if they were to be kept.
     pub records: Vec<Record>,
+    /// The members, in order.
+    pub cast: Vec<Role>,
+    /// Who can connect to whom directly by the oracle, as the world was in the beginning.
+    pub verdicts: Vec<Vec<Verdict>>,
+    /// What the script did, in order.
+    pub played: Vec<Played>,
+    /// The members' packets, if they were to be recorded.
+    pub tape: Option<Tape>,
+}
+
+/// A member, as pictures name it.
+#[derive(Clone, Debug)]
+pub struct Role {
+    /// Its host.
+    pub host: HostId,
+    /// Its name.
+    pub name: String,
+    /// Its device.
+    pub device: DeviceId,
+    /// The boxes between it and the internet, innermost first, and how they behave.
+    pub boxes: Vec<(BoxId, String)>,
+}
+
+/// Something that the script did.
+#[derive(Clone, Debug)]
+pub struct Played {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub act: Act,
+    /// The members whom it was done to; for a partition both sides.
+    pub members: Vec<usize>,
 }
 
 /// A measured value, with its unit in its name.
@@ -101,7 +135,11 @@ pub fn run_traced(scenario: &Scenario, seed: u64, tier: Tier, trace: Trace) -> O
 }
 
 fn play(scenario: &Scenario, seed: u64, options: Options, trace: Trace) -> Outcome {
-    let stage = Stage::build(scenario, seed, trace, options.tier);
+    let mut stage = Stage::build(scenario, seed, trace, options.tier);
+    if options.tape {
+        let members: Vec<_> = stage.members.iter().map(|member| member.host).collect();
+        stage.world.set_tape(Tape::of(members));
+    }
     let ids: Vec<_> = stage.members.iter().map(|member| (member.device, member.member)).collect();
     let hosts: Vec<_> = stage.members.iter().map(|member| member.host).collect();
     let verdict_row = |a: &HostId| hosts.iter().map(|b| stage.world.can_connect(*a, *b)).collect();
@@ -119,6 +157,7 @@ fn play(scenario: &Scenario, seed: u64, options: Options, trace: Trace) -> Outco
         pending: Vec::new(),
         until: options.until.unwrap_or(Time::from_micros(u64::MAX)),
         hard: BTreeSet::new(),
+        played: Vec::new(),
     };
     director.play(scenario);
     director.finish(scenario, seed, &verdicts)
@@ -137,6 +176,7 @@ struct Director {
     until: Time,
     /// Minutes in which a fault began.
     hard: BTreeSet<u64>,
+    played: Vec<Played>,
 }
 
 /// What is listed of what is pending.
@@ -197,7 +237,10 @@ impl Director {
             self.hard.insert(minute);
         }
         let count = self.stage.members.len();
-        let members = |who: Who| who.members(count, self.smaller);
+        let smaller = self.smaller;
+        let members = |who: Who| who.members(count, smaller);
+        let touched = act.whom().into_iter().flatten().flat_map(members).collect();
+        self.played.push(Played { at: self.stage.world.now(), act, members: touched });
         match act {
             Act::Start(who) => members(who).for_each(|n| self.start(n)),
             Act::Join(who, meeting) => members(who).for_each(|n| self.join(n, meeting)),
@@ -354,10 +397,13 @@ impl Director {
         if !self.stage.world.is_conserved() {
             self.check.problem(ended, Property::Conserved, "the network made or lost a packet".into());
         }
+        let tape = self.stage.world.take_tape();
         self.measure_traffic();
         let whole = ended.saturating_since(self.began).as_secs() / 60;
         let hard = self.hard.range(..whole).count() as u64;
         let dump = if is_stopped { self.dump() } else { Vec::new() };
+        let cast =
+            self.stage.members.iter().zip(&scenario.homes).map(|(member, home)| member.role(home)).collect();
         let trace = self.stage.world.trace();
         let mut outcome = Outcome {
             scenario: scenario.to_string(),
@@ -378,6 +424,10 @@ impl Director {
             whole: trace.whole(),
             checkpoints: trace.checkpoints().to_vec(),
             records: trace.records().to_vec(),
+            cast,
+            verdicts: verdicts.to_vec(),
+            played: self.played,
+            tape,
         };
         outcome.marks = Marks::of(scenario, verdicts, &self.check.pairs, &outcome);
         outcome

@@ -206,6 +206,31 @@ impl Act {
     }
 }
 
+impl Act {
+    /// The members it is about; none if it is about none, or about all alike.
+    pub(super) fn whom(&self) -> [Option<Who>; 2] {
+        match *self {
+            Self::Start(who)
+            | Self::Join(who, _)
+            | Self::Say(who, _)
+            | Self::Leave(who, _)
+            | Self::Crash(who)
+            | Self::Suspend(who)
+            | Self::Resume(who)
+            | Self::Reboot(who)
+            | Self::Relink(who, _)
+            | Self::Restore(who) => [Some(who), None],
+            Self::Sever(a, b) | Self::Rejoin(a, b) => [Some(a), Some(b)],
+            Self::Heal
+            | Self::DhtDown(_)
+            | Self::DhtUp(_)
+            | Self::StunDown(_)
+            | Self::StunUp(_)
+            | Self::Settle(_) => [None, None],
+        }
+    }
+}
+
 impl Home {
     /// On the internet itself.
     pub fn open(law: Law) -> Self {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use folkmoot_core::base::{DeviceId, Host as Server, Incarnation, MemberId};
 use folkmoot_core::node::{Config, Identity, Node};
 
-use super::script::{Scenario, Stun};
+use super::run::Role;
+use super::script::{Home, Scenario, Stun};
 use crate::engine::{HostId, Subject, Trace, World};
 use crate::hosts::{DHT_PORT, DhtHost, Forger, Names, NodeHost, STUN_PORT, Sink, StunServer};
 use crate::net::{BoxId, LinkRules, RealmId};
@@ -38,6 +39,20 @@ pub(super) struct Member {
     pub(super) link: LinkRules,
     identity: Identity,
     runs: u64,
+}
+
+impl Member {
+    /// What pictures say of a member who lives there.
+    pub(super) fn role(&self, home: &Home) -> Role {
+        // Boxes were built from the outside inwards.
+        let boxes = self.boxes.iter().rev().zip(&home.boxes);
+        Role {
+            host: self.host,
+            name: self.name.clone(),
+            device: self.device,
+            boxes: boxes.map(|(id, rules)| (*id, rules.to_string())).collect(),
+        }
+    }
 }
 
 /// How long the DHT has to itself before anyone starts.

@@ -1,0 +1,21 @@
+//! Pictures and captures of runs. Everything here is a pure function from data to text or bytes; whoever calls it writes
+//! the files. The pictures are SVG without scripts that fetch nothing, readable on light and on dark paper; a [`page`] is HTML with
+//! pictures in it, whole in one file.
+//!
+//! | function | what it draws |
+//! |---|---|
+//! | [`ladder`] | one connect, packet by packet, with the NATs' tables and the reason of every drop |
+//! | [`film`] | who was connected to whom all through a meeting, and what went wrong meanwhile |
+//! | [`pcapng`] | every packet of the members, for Wireshark |
+
+mod film;
+mod label;
+mod ladder;
+mod page;
+mod pcapng;
+mod svg;
+
+pub use film::film;
+pub use ladder::ladder;
+pub use page::{Section, page};
+pub use pcapng::pcapng;
