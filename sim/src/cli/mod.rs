@@ -8,6 +8,7 @@ mod nat;
 mod picture;
 mod play;
 mod replay;
+mod report;
 mod run;
 mod shrink;
 mod subject;
@@ -41,6 +42,7 @@ enum Command {
     Nat(nat::Arguments),
     World(world::Arguments),
     Replay(replay::Arguments),
+    Report(report::Arguments),
     Shrink(shrink::Arguments),
     Matrix(matrix::Arguments),
     List(list::Arguments),
@@ -57,6 +59,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Nat(arguments) => nat::run(&arguments),
         Command::World(arguments) => world::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Shrink(arguments) => shrink::run(&arguments),
         Command::Matrix(arguments) => matrix::run(&arguments),
         Command::List(arguments) => list::run(&arguments),

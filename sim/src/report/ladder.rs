@@ -42,7 +42,8 @@ pub fn ladder(outcome: &Outcome, (a, b): (usize, usize)) -> Option<String> {
     lanes.draw(&mut svg, bottom);
     clock.draw(&mut svg, lanes.width());
     lanes.draw_tables(&mut svg, &clock, tape.entries(), until);
-    shown.rungs.iter().for_each(|rung| rung.draw(&mut svg, &lanes, &clock));
+    let mut labels = Labels::default();
+    shown.rungs.iter().for_each(|rung| rung.draw(&mut svg, &lanes, &clock, &mut labels));
     let mut foot = bottom + 22.0;
     for (who, to, at) in connected(outcome, (a, b)) {
         let text = format!("{} is connected to {} at {at}", outcome.cast[who].name, outcome.cast[to].name);
@@ -261,7 +262,7 @@ struct Rung {
 }
 
 impl Rung {
-    fn draw(&self, svg: &mut Svg, lanes: &Lanes, clock: &Clock) {
+    fn draw(&self, svg: &mut Svg, lanes: &Lanes, clock: &Clock, labels: &mut Labels) {
         let points: Vec<_> = self.points.iter().map(|(lane, at)| (lanes.x(*lane), clock.y(*at))).collect();
         let class = match (&self.dropped, self.is_dht) {
             (Some(_), _) => "s-bad".to_owned(),
@@ -273,6 +274,13 @@ impl Rung {
             // It was lost on its way to the first hop: drawn into the open.
             let inwards = if self.points[0].0 * 2 < lanes.heads.len() { 1.0 } else { -1.0 };
             points.push((only.0 + inwards * APART * 0.45, clock.y(*at).max(only.1 + 4.0)));
+        }
+        // A private address that is also one's own: the packet never left.
+        if let [(x, top), (_, bottom)] = points[..]
+            && self.points[0].0 == self.points[points.len().min(self.points.len()) - 1].0
+            && self.points.len() == 2
+        {
+            points.insert(1, (x - 22.0, (top + bottom) / 2.0));
         }
         svg.path(&points, &class);
         if let [.., tail, tip] = points[..] {
@@ -286,14 +294,21 @@ impl Rung {
                         true => (8.0, ""),
                         false => (-8.0, " end"),
                     };
-                    svg.text((tip.0 + dx, tip.1 + 11.0), &format!("tiny f-bad halo{anchor}"), why);
+                    let width = 4.8 * why.chars().count() as f64;
+                    let left = if anchor.is_empty() { tip.0 + dx } else { tip.0 + dx - width };
+                    if let Some(y) = labels.place((left, left + width), tip.1 + 11.0, why) {
+                        svg.text((tip.0 + dx, y), &format!("tiny f-bad halo{anchor}"), why);
+                    }
                 }
             }
         }
         if let [first, second, ..] = points[..] {
             let middle = ((first.0 + second.0) / 2.0, (first.1 + second.1) / 2.0 - 3.0);
             let class = if self.is_dht { "tiny mid soft halo" } else { "tiny mid halo" };
-            svg.text(middle, class, &self.what);
+            let half = 2.5 * self.what.chars().count() as f64;
+            if let Some(y) = labels.place((middle.0 - half, middle.0 + half), middle.1, &self.what) {
+                svg.text((middle.0, y), class, &self.what);
+            }
             svg.dot(first, 2.0, &class_of(self), &self.about);
         }
     }
@@ -301,6 +316,27 @@ impl Rung {
 
 fn class_of(rung: &Rung) -> String {
     if rung.dropped.is_some() { "f-bad".into() } else { format!("f-{}", rung.class) }
+}
+
+/// Where words are already, so that none is written over another.
+#[derive(Default)]
+struct Labels(Vec<(f64, f64, f64, String)>);
+
+impl Labels {
+    /// The height at which there is room for a text that should stand at `y`; `None` if there is none near, or if the same
+    /// is said there already.
+    fn place(&mut self, (left, right): (f64, f64), y: f64, text: &str) -> Option<f64> {
+        let near = |at: f64, other: &(f64, f64, f64, String)| {
+            left < other.1 && other.0 < right && (at - other.2).abs() < 8.5
+        };
+        if self.0.iter().any(|other| near(y, other) && other.3 == text) {
+            return None;
+        }
+        let free = [0.0, 9.0, -9.0].into_iter().map(|by| y + by);
+        let y = free.into_iter().find(|at| !self.0.iter().any(|other| near(*at, other)))?;
+        self.0.push((left, right, y, text.into()));
+        Some(y)
+    }
 }
 
 /// The packets that are drawn: all of the pair and of STUN, and of the DHT a part.
