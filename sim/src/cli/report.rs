@@ -7,7 +7,7 @@ use std::time::Duration;
 use folkmoot_core::node::{Event, Path};
 use folkmoot_sim::Tier;
 use folkmoot_sim::net::preset;
-use folkmoot_sim::report::{Cell, Joins, Section, grid, joins, page};
+use folkmoot_sim::report::{Cell, Grown, Joins, Section, grid, growth, joins, page};
 use folkmoot_sim::scenario::{Options, Outcome, Scenario};
 
 use super::picture::write;
@@ -22,6 +22,9 @@ pub(super) struct Arguments {
     /// How many runs for each pair of networks, and ten times as many for each loss
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     seeds: u32,
+    /// Also draws what `moot-sim grow --json` printed
+    #[arg(long, value_name = "FILE")]
+    grow: Option<PathBuf>,
 }
 
 /// The networks of the grid.
@@ -41,7 +44,8 @@ const NETWORKS: [&str; 10] = [
 const LOSSES: [u32; 4] = [0, 5, 10, 20];
 
 pub(super) fn run(arguments: &Arguments) -> Done {
-    let Arguments { directory, seeds } = arguments;
+    let Arguments { directory, seeds, grow } = arguments;
+    let grown = grow.as_deref().map(read_growth).transpose()?;
     std::fs::create_dir_all(directory)
         .map_err(|error| Failure::Input(format!("cannot make {}: {error}", directory.display())))?;
     let mut cells = Vec::new();
@@ -51,7 +55,7 @@ pub(super) fn run(arguments: &Arguments) -> Done {
     }
     let names = NETWORKS.map(str::to_owned);
     let curves: Result<Vec<_>, Failure> = LOSSES.iter().map(|loss| curve(*loss, seeds * 10)).collect();
-    let sections = [
+    let mut sections = vec![
         Section {
             title: "NAT × NAT".into(),
             about: "Two members, each behind its network. Pointing at a cell shows the oracle's reason."
@@ -64,13 +68,41 @@ pub(super) fn run(arguments: &Arguments) -> Done {
             picture: joins(&curves?),
         },
     ];
-    for (name, section) in ["grid.svg", "joins.svg"].iter().zip(&sections) {
+    sections.extend(grown.map(|rows| Section {
+        title: "Growth".into(),
+        about: "Everyone is connected to everyone, so links grow with the square of the members.".into(),
+        picture: growth(&rows),
+    }));
+    for (name, section) in ["grid.svg", "joins.svg", "growth.svg"].iter().zip(&sections) {
         write(&directory.join(name), &section.picture)?;
     }
     let about = "Simulated, with the stand-in for DTLS. The same seeds give the same pictures.";
     write(&directory.join("index.html"), page("How members connect", about, &sections))?;
     writeln!(io::stdout(), "{}", directory.join("index.html").display())?;
     Ok(true)
+}
+
+/// Reads NDJSON as `moot-sim grow` prints it.
+fn read_growth(path: &std::path::Path) -> Result<Vec<Grown>, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::Input(format!("cannot read {}: {error}", path.display())))?;
+    let row = |line: &str| {
+        let value: serde_json::Value = serde_json::from_str(line).ok()?;
+        let field = |name| value.get(name).and_then(serde_json::Value::as_f64);
+        Some(Grown {
+            members: field("members")?,
+            wall_ms: field("wall_ms")?,
+            events: field("events")?,
+            packets: field("packets")?,
+        })
+    };
+    let lines = text.lines().enumerate();
+    lines
+        .map(|(n, line)| {
+            let what = || format!("{}, line {}: no line of moot-sim grow --json", path.display(), n + 1);
+            row(line).ok_or_else(|| Failure::Input(what()))
+        })
+        .collect()
 }
 
 fn cell(a: &str, b: &str, seeds: u32) -> Result<Cell, Failure> {

@@ -7,11 +7,13 @@
 //! | [`ladder`] | one connect, packet by packet, with the NATs' tables and the reason of every drop |
 //! | [`film`] | who was connected to whom all through a meeting, and what went wrong meanwhile |
 //! | [`grid`] | NAT against NAT, coloured by whether the nodes did what the oracle says |
+//! | [`growth`] | what meetings cost as they grow |
 //! | [`joins`] | how long joining takes by loss, beside what was measured in the field |
 //! | [`pcapng`] | every packet of the members, for Wireshark |
 
 mod film;
 mod grid;
+mod growth;
 mod joins;
 mod label;
 mod ladder;
@@ -21,6 +23,7 @@ mod svg;
 
 pub use film::film;
 pub use grid::{Cell, Judged, grid};
+pub use growth::{Grown, growth};
 pub use joins::{Joins, PUBLISHED, joins};
 pub use ladder::ladder;
 pub use page::{Section, page};

@@ -84,4 +84,9 @@ fn grids_and_curves_are_pictures() {
     check_picture(&picture);
     assert!(picture.contains("median never") && picture.contains("70 ± 7.1 %"));
     check_picture(&joins(&[]));
+    let row = |members, events| Grown { members, events, wall_ms: 0.0, packets: events / 2.0 };
+    let picture = growth(&[row(100.0, 3.3e6), row(2.0, 3_818.0), row(0.0, 1.0)]);
+    check_picture(&picture);
+    assert!(picture.contains("10 M") && picture.contains("100 members: 3300000 events"));
+    check_picture(&growth(&[]));
 }
