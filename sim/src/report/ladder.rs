@@ -16,7 +16,9 @@ use crate::scenario::{Outcome, Role};
 pub fn ladder(outcome: &Outcome, (a, b): (usize, usize)) -> Option<String> {
     let tape = outcome.tape.as_ref()?;
     let roles = (outcome.cast.get(a)?, outcome.cast.get(b).filter(|_| a != b)?);
-    let lanes = Lanes::of(roles);
+    let mut lanes = Lanes::of(roles);
+    lanes.third =
+        outcome.cast.iter().map(|role| role.host).filter(|host| !lanes.members.contains(host)).collect();
     let until = lanes.until(outcome, (a, b));
     let rungs: Vec<_> = tape.flights().filter_map(|flight| lanes.rung(flight, until)).collect();
     let shown = Shown::of(rungs);
@@ -95,12 +97,19 @@ struct Lanes {
     heads: Vec<(String, String)>,
     dht: usize,
     members: [HostId; 2],
+    /// Members who are not in the picture.
+    third: Vec<HostId>,
 }
 
 impl Lanes {
     fn of((a, b): (&Role, &Role)) -> Self {
-        let mut lanes =
-            Self { places: BTreeMap::new(), heads: Vec::new(), dht: 0, members: [a.host, b.host] };
+        let mut lanes = Self {
+            places: BTreeMap::new(),
+            heads: Vec::new(),
+            dht: 0,
+            members: [a.host, b.host],
+            third: Vec::new(),
+        };
         lanes.add(Some(Place::Host(a.host)), &a.name, "");
         a.boxes.iter().for_each(|(id, rules)| lanes.add(Some(Place::Box(*id)), "NAT", rules));
         lanes.dht = lanes.heads.len();
@@ -125,7 +134,7 @@ impl Lanes {
     }
 
     fn width(&self) -> f64 {
-        MARGIN + APART * (self.heads.len() - 1) as f64 + 110.0
+        (MARGIN + APART * (self.heads.len() - 1) as f64 + 110.0).max(780.0)
     }
 
     fn x(&self, lane: usize) -> f64 {
@@ -153,6 +162,7 @@ impl Lanes {
                 (Some(lane), _) => points.push((*lane, hop.at)),
                 // Somebody else's box: not of this pair.
                 (None, Place::Box(_)) => return None,
+                (None, Place::Host(host)) if self.third.contains(&host) => return None,
                 (None, Place::Host(_)) => points.push((server, hop.at)),
             }
         }
