@@ -1,19 +1,19 @@
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use folkmoot_core::base::{Time, UnixTime, Wake};
 
-use super::host::Sending;
-use super::{
-    Clock, Draws, End, EventQueue, Fate, Host, HostCx, HostId, Kind, Place, Record, Slab, Tape, Trace,
-};
-use crate::net::{
-    BoxId, DropReason, Gateway, Glance, LinkRules, Network, Next, Outcome, Passage, RealmId, Stack, Strategy,
-    Verdict, packet_size,
-};
+use self::packets::Packet;
+use super::{Clock, Draws, EventQueue, Fate, Host, HostCx, HostId, Kind, Record, Slab, Tape, Trace};
+use crate::net::{BoxId, Gateway, LinkRules, Network, Outcome, RealmId, Stack, Strategy, Verdict};
+
+mod counts;
+mod packets;
+
+pub use counts::{Counts, HostCounts, Violation};
 
 /// Hosts, the network between them, and virtual time. Everything that happens in it is a function of the seed.
 pub struct World {
@@ -35,47 +35,6 @@ pub struct World {
     violations: Vec<Violation>,
 }
 
-/// A program, or the world itself, broke its contract.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// When.
-    pub at: Time,
-    /// Which host's program; `None` is the world.
-    pub host: Option<HostId>,
-    /// What it did.
-    pub what: String,
-}
-
-/// Packets so far. At any time `sent + duplicated = delivered + dropped + in flight`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Sent by hosts.
-    pub sent: u64,
-    /// Made twice by links.
-    pub duplicated: u64,
-    /// Delivered to hosts.
-    pub delivered: u64,
-    /// Dropped, by [`DropReason::ALL`].
-    pub dropped: [u64; DropReason::ALL.len()],
-    /// Events handled: packets at hops, and wakes.
-    pub events: u64,
-}
-
-/// Traffic of one host so far, in datagrams and bytes of payload.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HostCounts {
-    /// Datagrams sent, by [`Kind::ALL`].
-    pub sent: [u64; Kind::ALL.len()],
-    /// Bytes sent.
-    pub sent_bytes: u64,
-    /// Datagrams received.
-    pub received: u64,
-    /// Bytes received.
-    pub received_bytes: u64,
-    /// Calls of [`Host::on_wake`].
-    pub wakes: u64,
-}
-
 /// What the queue holds: small, and copied.
 #[derive(Clone, Copy, Debug)]
 enum Happening {
@@ -89,19 +48,6 @@ enum Happening {
     Wake { host: HostId },
 }
 
-#[derive(Clone, Debug)]
-struct Packet {
-    origin: HostId,
-    from: SocketAddr,
-    to: SocketAddr,
-    bytes: Vec<u8>,
-    /// The address it was sent to, whatever boxes made of it since.
-    sent_to: IpAddr,
-    /// The largest fragment it may be in, if its sender was told that the whole does not pass. Fragments stay together: they
-    /// are delayed, lost and delivered as one.
-    fragment: Option<usize>,
-}
-
 struct Seat {
     name: String,
     addrs: Vec<IpAddr>,
@@ -110,18 +56,6 @@ struct Seat {
     clock: Clock,
     wake_at: Option<Time>,
     counts: HostCounts,
-}
-
-impl Packet {
-    /// The size of what passes a link at once.
-    fn passing(&self) -> usize {
-        let whole = packet_size(self.to, self.bytes.len());
-        self.fragment.map_or(whole, |fragment| fragment.min(whole))
-    }
-
-    fn glance(&self) -> Glance {
-        Glance { kind: Kind::of(&self.bytes), fragmented: self.fragment.is_some() }
-    }
 }
 
 impl World {
@@ -485,8 +419,8 @@ impl World {
         let wake = program.next_wake();
         seat.program = Some(program);
         self.violations.extend(faults.into_iter().map(|what| Violation { at: now, host: Some(id), what }));
-        for Sending { from, to, bytes } in sends {
-            self.send(Packet { origin: id, from, to, bytes, sent_to: to.ip(), fragment: None });
+        for sending in sends {
+            self.send(id, sending);
         }
         self.schedule(id, wake);
     }
@@ -517,149 +451,6 @@ impl World {
         self.queue.push(at, Happening::Wake { host });
     }
 
-    fn send(&mut self, mut packet: Packet) {
-        let (origin, len) = (packet.origin, packet.bytes.len());
-        let known = self.path_mtus.get(&(origin, packet.to.ip())).copied();
-        packet.fragment = known.filter(|mtu| *mtu < packet_size(packet.to, len));
-        let size = packet.passing();
-        let counts = &mut self.seats[origin.0 as usize].counts;
-        counts.sent[Kind::of(&packet.bytes) as usize] += 1;
-        counts.sent_bytes += len as u64;
-        self.counts.sent += 1;
-        self.handshakes.extend(client_random(&packet.bytes));
-        self.record(&packet, None, Fate::Sent);
-        let handle = self.packets.insert(packet);
-        if let Some((tape, packet)) = self.tape.as_mut().zip(self.packets.get(handle)) {
-            tape.sent(handle, self.now, origin, (packet.from, packet.to), &packet.bytes);
-        }
-        match self.network.leave(self.now, &self.draws, origin, size) {
-            Some((realm, passage)) => {
-                self.pass(handle, passage, |packet| Happening::AtRealm { packet, realm });
-            }
-            None => self.drop_packet(handle, DropReason::NoRoute),
-        }
-    }
-
-    /// Lets a packet arrive, or arrive twice, or not.
-    fn pass(&mut self, handle: u32, passage: Passage, happening: impl Fn(u32) -> Happening) {
-        match passage {
-            Passage::Dropped(reason) => self.drop_packet(handle, reason),
-            Passage::TooBig(mtu) => self.refuse_size(handle, mtu),
-            Passage::Arrives(at, again) => {
-                self.queue.push(at, happening(handle));
-                if let Some((at, packet)) = again.zip(self.packets.get(handle).cloned()) {
-                    self.counts.duplicated += 1;
-                    self.record(&packet, None, Fate::Duplicated);
-                    let copy = self.packets.insert(packet);
-                    self.tape.iter_mut().for_each(|tape| tape.copied(handle, copy));
-                    self.queue.push(at, happening(copy));
-                }
-            }
-        }
-    }
-
-    /// Drops a packet that is too big, and tells its sender (RFC 1191, RFC 8201), which sends fragments to that address from then
-    /// on. The message takes no time.
-    fn refuse_size(&mut self, handle: u32, mtu: u16) {
-        if let Some(packet) = self.packets.get(handle) {
-            self.path_mtus.insert((packet.origin, packet.sent_to), usize::from(mtu));
-        }
-        self.drop_packet(handle, DropReason::TooBig);
-    }
-
-    /// Delivers a packet to everyone in the realm but its sender, each through a link of its own.
-    fn multicast(&mut self, handle: u32, realm: RealmId) {
-        let Some(packet) = self.packets.get(handle).cloned() else { return };
-        let mut hosts = self.network.neighbours(realm, packet.origin).into_iter();
-        let Some(first) = hosts.next() else { return self.drop_packet(handle, DropReason::NoRoute) };
-        for host in hosts {
-            self.counts.duplicated += 1;
-            self.record(&packet, None, Fate::Duplicated);
-            let copy = self.packets.insert(packet.clone());
-            self.tape.iter_mut().for_each(|tape| tape.copied(handle, copy));
-            self.deliver(copy, realm, host);
-        }
-        self.deliver(handle, realm, first);
-    }
-
-    fn deliver(&mut self, handle: u32, realm: RealmId, host: HostId) {
-        let size = self.packets.get(handle).map_or(0, Packet::passing);
-        let passage = self.network.carry(self.now, &self.draws, realm, Next::Host(host), size);
-        self.pass(handle, passage, |packet| Happening::AtHost { packet, host });
-    }
-
-    fn at_realm(&mut self, handle: u32, realm: RealmId) -> Option<HostId> {
-        let packet = self.packets.get_mut(handle)?;
-        if packet.to.ip().is_multicast() {
-            self.multicast(handle, realm);
-            return None;
-        }
-        let glance = packet.glance();
-        let addresses = (&mut packet.from, &mut packet.to);
-        let routed = self.network.route(self.now, &self.draws, realm, glance, addresses);
-        if let Some(tape) = &mut self.tape
-            && let Some(at) = self.network.way_through(realm, routed, packet.to)
-        {
-            tape.passed(handle, self.now, Place::Box(at), (packet.from, packet.to));
-            self.network.nat(at).iter().for_each(|nat| tape.look(self.now, at, nat));
-        }
-        let next = match routed {
-            Ok(next) => next,
-            Err(reason) => {
-                self.drop_packet(handle, reason);
-                return None;
-            }
-        };
-        let size = packet.passing();
-        let passage = self.network.carry(self.now, &self.draws, realm, next, size);
-        self.pass(handle, passage, |packet| match next {
-            Next::Host(host) => Happening::AtHost { packet, host },
-            Next::Box(at) => Happening::AtBox { packet, at },
-            Next::Realm(realm) => Happening::AtRealm { packet, realm },
-        });
-        None
-    }
-
-    fn at_box(&mut self, handle: u32, at: BoxId) -> Option<HostId> {
-        let packet = self.packets.get_mut(handle)?;
-        let glance = packet.glance();
-        if let Some(tape) = &mut self.tape {
-            tape.passed(handle, self.now, Place::Box(at), (packet.from, packet.to));
-            self.network.nat(at).iter().for_each(|nat| tape.look(self.now, at, nat));
-        }
-        match self.network.enter(self.now, at, glance, (&mut packet.from, &mut packet.to)) {
-            Ok(realm) => self.at_realm(handle, realm),
-            Err(reason) => {
-                self.drop_packet(handle, reason);
-                None
-            }
-        }
-    }
-
-    fn at_host(&mut self, handle: u32, host: HostId) -> Option<HostId> {
-        let seat = &mut self.seats[host.0 as usize];
-        let origin = self.packets.get(handle)?.origin;
-        if let Some((tape, packet)) = self.tape.as_mut().zip(self.packets.get(handle)) {
-            tape.passed(handle, self.now, Place::Host(host), (packet.from, packet.to));
-        }
-        if seat.program.is_none() || seat.asleep {
-            self.drop_packet(handle, DropReason::HostDown);
-            return None;
-        }
-        if self.severed.contains(&(origin, host)) {
-            self.drop_packet(handle, DropReason::Partitioned);
-            return None;
-        }
-        let packet = self.packets.remove(handle)?;
-        self.tape.iter_mut().for_each(|tape| tape.ended(handle, self.now, End::Delivered(host)));
-        seat.counts.received += 1;
-        seat.counts.received_bytes += packet.bytes.len() as u64;
-        self.counts.delivered += 1;
-        self.record(&packet, Some(host), Fate::Delivered);
-        self.turn(host, |program, cx| program.handle_datagram(cx, packet.to, packet.from, &packet.bytes));
-        Some(host)
-    }
-
     fn wake(&mut self, host: HostId, at: Time) -> Option<HostId> {
         let seat = &mut self.seats[host.0 as usize];
         if seat.asleep || seat.wake_at != Some(at) {
@@ -672,46 +463,9 @@ impl World {
         Some(host)
     }
 
-    fn drop_packet(&mut self, handle: u32, reason: DropReason) {
-        if let Some(packet) = self.packets.remove(handle) {
-            self.tape.iter_mut().for_each(|tape| tape.ended(handle, self.now, End::Dropped(reason)));
-            self.counts.dropped[reason as usize] += 1;
-            self.record(&packet, None, Fate::Dropped(reason));
-        }
-    }
-
-    fn record(&mut self, packet: &Packet, to: Option<HostId>, fate: Fate) {
-        let (kind, len) = (Kind::of(&packet.bytes), packet.bytes.len() as u32);
-        let digest = Record::digest_of(&packet.bytes);
-        self.trace.add(Record { at: self.now, from: packet.origin, to, kind, fate, len, digest });
-    }
-
     fn note(&mut self, host: HostId, fate: Fate) {
         let (at, kind, len) = (self.now, Kind::Other, 0);
         self.trace.add(Record { at, from: host, to: None, kind, fate, len, digest: 0 });
-    }
-}
-
-/// The random of a DTLS ClientHello (RFC 9147, sections 4 and 5): a plaintext handshake record whose first message it is.
-fn client_random(payload: &[u8]) -> Option<[u8; 32]> {
-    const HANDSHAKE: u8 = 22;
-    const CLIENT_HELLO: u8 = 1;
-    let is_hello = payload.first() == Some(&HANDSHAKE) && payload.get(13) == Some(&CLIENT_HELLO);
-    // After 13 bytes of record header, 12 of message header and 2 of version.
-    payload.get(27..59).filter(|_| is_hello)?.try_into().ok()
-}
-
-impl Counts {
-    /// How many packets were dropped for `reason`.
-    pub fn dropped_for(&self, reason: DropReason) -> u64 {
-        self.dropped[reason as usize]
-    }
-}
-
-impl HostCounts {
-    /// Datagrams sent, of all kinds.
-    pub fn sent_all(&self) -> u64 {
-        self.sent.iter().sum()
     }
 }
 
@@ -723,16 +477,6 @@ impl fmt::Debug for World {
             .field("pending", &self.queue.len())
             .field("counts", &self.counts)
             .finish_non_exhaustive()
-    }
-}
-
-/// `12.345678s h3: …`.
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host {
-            Some(host) => write!(f, "{} {host}: {}", self.at, self.what),
-            None => write!(f, "{}: {}", self.at, self.what),
-        }
     }
 }
 

@@ -1,8 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use super::*;
 use crate::engine::Chance;
-use crate::net::{Behavior, BoxRules, Hairpin, Law, Loss, NatRules, Why};
+use crate::net::{Behavior, BoxRules, DropReason, Hairpin, Law, Loss, NatRules, Why};
 
 const PORT: u16 = 4_000;
 
