@@ -93,6 +93,10 @@ pub const DHT_EVENTS: usize = 1_024;
 /// Questions of the DHT that may be without an answer. A lookup has 6 under way; this is room for 40 lookups.
 pub const DHT_IN_FLIGHT: usize = 256;
 
+/// Questions of the DHT that were given up and may still be answered: those of two lookups in which everybody is silent, or
+/// of five seconds of asking as much as the pace allows where a quarter is dead.
+pub const DHT_GIVEN_UP: usize = 64;
+
 /// Lookups that may be under way at once: every topic and every item in both address families, and upkeep.
 pub const DHT_LOOKUPS: usize = 2 * DHT_TOPICS + 2 * DHT_ERRANDS + 2 * DHT_SEARCHES + 8;
 

@@ -7,13 +7,15 @@ use thiserror::Error;
 /// How far an address reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// Nobody can be reached there: unspecified, multicast, broadcast, documentation, reserved.
+    /// Nobody can be reached there, or only something that is not for us: unspecified, multicast, broadcast, reserved, and
+    /// 192.0.0/24, where networks keep their own services (RFC 6890).
     Unusable,
     /// This machine.
     Loopback,
     /// This link: 169.254/16, fe80::/10.
     Link,
-    /// A private network: 10/8, 172.16/12, 192.168/16, 100.64/10 (RFC 6598), fc00::/7.
+    /// A private network: 10/8, 172.16/12, 192.168/16, 100.64/10 (RFC 6598), fc00::/7; and 192.0.0.0/29, which is this end of
+    /// IPv4 carried over an IPv6 network (RFC 7335).
     Private,
     /// The internet.
     Global,
@@ -29,14 +31,14 @@ impl Scope {
     }
 
     fn of_v4(ip: Ipv4Addr) -> Self {
-        let [a, b, ..] = ip.octets();
+        let [a, b, c, d] = ip.octets();
         if ip.is_loopback() {
             Self::Loopback
         } else if ip.is_link_local() {
             Self::Link
-        } else if ip.is_private() || (a == 100 && b & 0xc0 == 64) {
+        } else if ip.is_private() || (a == 100 && b & 0xc0 == 64) || ([a, b, c] == [192, 0, 0] && d < 8) {
             Self::Private
-        } else if a == 0 || a >= 224 {
+        } else if a == 0 || a >= 224 || [a, b, c] == [192, 0, 0] {
             Self::Unusable
         } else {
             Self::Global
@@ -153,6 +155,10 @@ mod tests {
         assert_eq!(scope("100.127.0.1"), Scope::Private);
         assert_eq!(scope("169.254.9.9"), Scope::Link);
         assert_eq!(scope("0.1.2.3"), Scope::Unusable);
+        assert_eq!(scope("192.0.0.4"), Scope::Private, "this end of 464XLAT");
+        assert_eq!(scope("192.0.0.8"), Scope::Unusable);
+        assert_eq!(scope("192.0.0.170"), Scope::Unusable);
+        assert_eq!(scope("192.0.1.1"), Scope::Global);
         assert_eq!(scope("224.0.0.1"), Scope::Unusable);
         assert_eq!(scope("8.8.8.8"), Scope::Global);
         assert_eq!(scope("fd00::1"), Scope::Private);

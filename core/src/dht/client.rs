@@ -18,6 +18,7 @@ impl Dht {
             Ok(pending) => {
                 self.proven.insert(cx.now, pending.to.ip());
                 self.outcomes.add(true);
+                self.counters.late += u64::from(pending.is_late);
                 Some(pending)
             }
             Err(Unmatched::Tid) => {
@@ -115,7 +116,11 @@ impl Dht {
             if !overlay.table.is_empty() {
                 overlay.remembered.forget(pending.to);
             }
-            if let Some(doubt) = overlay.table.failed(pending.to, pending.sent) {
+            let doubt = match is_about_items(pending.purpose) {
+                true => overlay.table.at(pending.to),
+                false => overlay.table.failed(pending.to, pending.sent),
+            };
+            if let Some(doubt) = doubt {
                 self.unverified.doubt(cx.now, doubt);
             }
             self.on_removed(cx, pending.to.is_ipv4());
@@ -337,6 +342,10 @@ impl Dht {
 
     /// Nothing of use came, or will come.
     fn on_unanswered(&mut self, cx: &mut Cx<'_>, pending: &Pending) {
+        // Of what is late, this was noted when it was given up.
+        if pending.is_late {
+            return;
+        }
         match pending.purpose {
             Purpose::Ping | Purpose::Refresh => {}
             Purpose::Probe if pending.again => {}
@@ -371,4 +380,10 @@ impl Dht {
             _ => None,
         }
     }
+}
+
+/// Whether a question is one that many nodes do not know: they say nothing to it, and may be the best of nodes otherwise. So
+/// their silence is a reason to ask them something that all know, and no more.
+fn is_about_items(purpose: Purpose) -> bool {
+    matches!(purpose, Purpose::Put(_) | Purpose::Lookup(_, Goal::Item(_)))
 }

@@ -383,7 +383,7 @@ impl Dht {
                     self.counters.dropped_own += 1;
                 } else if let Some(pending) = self.settle(cx, &origin, tid) {
                     self.counters.responses += 1;
-                    if pending.purpose == Purpose::Probe {
+                    if pending.purpose == Purpose::Probe && !pending.is_late {
                         let version = version.and_then(|version| version.try_into().ok());
                         let (addr, id, rtt) = (pending.to, response.id, cx.now - pending.sent);
                         self.tell(Event::Pong { addr, id, rtt, version, observed: response.ip });

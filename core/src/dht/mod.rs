@@ -8,7 +8,8 @@
 //!
 //! - Only a node that answered *us* enters the routing table. One that asked us is checked 90 s later, when a NAT
 //!   would have closed the hole its own question opened; at once only while we know next to nobody.
-//! - An answer counts only if its transaction id, address, port and socket are those of a question that is pending.
+//! - An answer counts only if its transaction id, address, port and socket are those of a question that is pending, or
+//!   was given up within the last 10 s; and once.
 //! - Our id follows from our address, and of the nodes closest to a target at most half may have ids that do not
 //!   follow from theirs, while there are others: who wants to surround a topic needs addresses that happen to fit.
 //! - A topic that is kept announced is looked up along two paths that share no node, and one that ends elsewhere than the
@@ -35,6 +36,7 @@ mod item;
 mod item_client;
 mod item_server;
 mod item_store;
+mod late;
 mod limiter;
 mod lookup;
 mod machine;

@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::errand::ErrandId;
+use super::late::GivenUp;
 use super::lookup::Goal;
 use super::rtt::Rtt;
 use crate::base::{InfoHash, NodeId, Rng, SocketId, Time};
@@ -30,6 +31,7 @@ pub(super) struct Rpc {
     pending: BTreeMap<Tid, Box<Pending>>,
     /// The next moment at which each becomes something else.
     due: BTreeSet<(Time, Tid)>,
+    given_up: GivenUp,
     rtt: Rtt,
     /// The share of questions lately that remained without an answer, in thousandths.
     silence: u32,
@@ -46,6 +48,8 @@ pub(super) struct Pending {
     /// Whether it is the repetition of one that stalled.
     pub(super) again: bool,
     pub(super) sent: Time,
+    /// Whether it had been given up when its answer came.
+    pub(super) is_late: bool,
     due: Time,
     stall: Duration,
     stage: Stage,
@@ -103,7 +107,13 @@ pub(super) enum Unmatched {
 
 impl Rpc {
     pub(super) fn new() -> Self {
-        Self { pending: BTreeMap::new(), due: BTreeSet::new(), rtt: Rtt::new(), silence: MANY_DEAD }
+        Self {
+            pending: BTreeMap::new(),
+            due: BTreeSet::new(),
+            given_up: GivenUp::default(),
+            rtt: Rtt::new(),
+            silence: MANY_DEAD,
+        }
     }
 
     /// How many questions are under way.
@@ -125,20 +135,22 @@ impl Rpc {
         purpose: Purpose,
         again: bool,
     ) -> Tid {
+        self.given_up.expire(now);
         let mut tid = rng.array();
         while self.pending.contains_key(&tid) {
             tid = rng.array();
         }
         let (stall, stage) = (self.rtt.stall(), Stage::Fresh);
         let due = now + stall;
-        let pending = Pending { to, socket, expected, purpose, again, sent: now, due, stall, stage };
+        let is_late = false;
+        let pending = Pending { to, socket, expected, purpose, again, sent: now, is_late, due, stall, stage };
         self.pending.insert(tid, Box::new(pending));
         self.due.insert((due, tid));
         tid
     }
 
     /// The question that an answer belongs to, which is then settled. A question is only settled by an answer for which
-    /// everything is right, so a forged one cannot cancel it.
+    /// everything is right, so a forged one cannot cancel it. It may have been given up, if not long ago ([`Pending::is_late`]).
     pub(super) fn settle(
         &mut self,
         now: Time,
@@ -147,7 +159,9 @@ impl Rpc {
         from: SocketAddr,
     ) -> Result<Pending, Unmatched> {
         let tid = Tid::try_from(tid).map_err(|_| Unmatched::Tid)?;
-        let pending = **self.pending.get(&tid).ok_or(Unmatched::Tid)?;
+        let Some(&pending) = self.pending.get(&tid).map(|pending| &**pending) else {
+            return self.given_up.settle(now, tid, socket, from);
+        };
         if pending.to != from || pending.socket != socket {
             return Err(Unmatched::Source);
         }
@@ -170,9 +184,12 @@ impl Rpc {
             Stage::Stalled => (Stage::Lost, TIMEOUT, Overdue::Lost),
             Stage::Lost => {
                 self.silence += (1_000 - self.silence) / 32;
-                let dead = self.pending.remove(&tid).map(|pending| Overdue::Dead(*pending));
+                let mut dead = self.pending.remove(&tid)?;
                 self.trim();
-                return dead;
+                let overdue = Overdue::Dead(*dead);
+                dead.is_late = true;
+                self.given_up.add(now, tid, dead);
+                return Some(overdue);
             }
         };
         pending.stage = stage;
@@ -189,18 +206,20 @@ impl Rpc {
     /// The memory taken beyond its own size, in bytes.
     pub(super) fn footprint(&self) -> usize {
         let tree = size_of::<(Tid, Box<Pending>)>() + size_of::<(Time, Tid)>();
-        self.pending.len() * (size_of::<Pending>() + tree * 3 / 2) + self.rtt.footprint()
+        self.pending.len() * (size_of::<Pending>() + tree * 3 / 2)
+            + self.given_up.footprint()
+            + self.rtt.footprint()
     }
 
     /// Forgets all questions; what they were for is asked anew.
     pub(super) fn clear(&mut self) {
-        (self.pending, self.due) = Default::default();
+        (self.pending, self.due, self.given_up) = Default::default();
     }
 
     /// A tree that was emptied keeps room for eleven.
     fn trim(&mut self) {
         if self.pending.is_empty() {
-            self.clear();
+            (self.pending, self.due) = Default::default();
         }
     }
 }
@@ -269,5 +288,36 @@ mod tests {
         assert_eq!(rpc.next_due(), Some(at(2_000)));
         assert!(matches!(rpc.overdue(at(2_000)), Some(Overdue::Dead(_))));
         assert_eq!((rpc.len(), rpc.next_due()), (0, None));
+    }
+
+    #[test]
+    fn an_answer_that_is_late_has_to_be_right_and_counts_once_and_for_a_while() {
+        let (mut rpc, mut rng) = (Rpc::new(), Rng::new([0; 32]));
+        let late = rpc.begin(at(0), &mut rng, (SOCKET, peer(1)), None, Purpose::Ping, false);
+        let too_late = rpc.begin(at(0), &mut rng, (SOCKET, peer(2)), None, Purpose::Ping, false);
+        let stall = rpc.rtt.stall();
+        while rpc.overdue(at(2_000)).is_some() {}
+        assert_eq!((rpc.len(), rpc.next_due()), (0, None));
+        assert_eq!(rpc.settle(at(2_001), &late, SOCKET, peer(2)).err(), Some(Unmatched::Source));
+        assert_eq!(rpc.settle(at(2_001), &late, SocketId(1), peer(1)).err(), Some(Unmatched::Source));
+        let settled = rpc.settle(at(11_999), &late, SOCKET, peer(1)).unwrap();
+        assert!(settled.is_late && settled.to == peer(1));
+        assert_eq!(rpc.settle(at(11_999), &late, SOCKET, peer(1)).err(), Some(Unmatched::Tid), "once");
+        assert_eq!(rpc.settle(at(12_000), &too_late, SOCKET, peer(2)).err(), Some(Unmatched::Tid));
+        assert_eq!(rpc.rtt.stall(), stall, "others are not waited for any longer");
+    }
+
+    #[test]
+    fn those_given_up_are_bounded_and_forgotten() {
+        let (mut rpc, mut rng) = (Rpc::new(), Rng::new([0; 32]));
+        let mut ask =
+            |rpc: &mut Rpc, now| rpc.begin(now, &mut rng, (SOCKET, peer(1)), None, Purpose::Ping, false);
+        let tids: Vec<Tid> = (0..limits::DHT_GIVEN_UP + 5).map(|_| ask(&mut rpc, at(0))).collect();
+        while rpc.overdue(at(2_000)).is_some() {}
+        let answered = tids.iter().filter(|tid| rpc.settle(at(2_001), &tid[..], SOCKET, peer(1)).is_ok());
+        assert_eq!(answered.count(), limits::DHT_GIVEN_UP);
+        while rpc.overdue(at(9_000)).is_some() {}
+        ask(&mut rpc, at(20_000));
+        assert_eq!(rpc.given_up.footprint(), 0);
     }
 }

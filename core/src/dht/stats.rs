@@ -43,6 +43,8 @@ pub struct Counters {
     pub responses: u64,
     /// Errors in answer to questions of ours.
     pub errors: u64,
+    /// Those of both that came after their question had been given up.
+    pub late: u64,
     /// Questions sent.
     pub sent: u64,
     /// Questions that remained without an answer.

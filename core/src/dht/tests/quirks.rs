@@ -1,7 +1,7 @@
 //! What real nodes do, and what is made of it.
 
 use super::*;
-use crate::wire::krpc::write_contact;
+use crate::wire::krpc::{Values, write_contact};
 
 /// A question of ours under way: to whom, and its bytes.
 fn question(world: &mut World, to: SocketAddr) -> Vec<u8> {
@@ -147,4 +147,217 @@ fn what_we_can_do_is_in_every_question_and_answer() {
     assert!(world.strays.len() >= 2);
     let says = |bytes: &[u8]| Message::parse(bytes).unwrap().capabilities;
     assert!(world.strays.iter().all(|(_, _, bytes)| says(bytes) == Capabilities::RELAY));
+}
+
+/// A node of ours that knows eight others of the internet, all of our making, and who they are.
+fn among_eight(seed: u8) -> (World, Vec<Contact>) {
+    let mut world = World::new(seed);
+    world.add("8.1.1.1:6881".parse().unwrap(), Config { mode: Mode::ReadOnly, ..Config::default() });
+    let node = |n: u8| Contact { id: NodeId([n * 0x1f; 20]), addr: ([9, n, 0, 1], 6881).into() };
+    let nodes: Vec<Contact> = (0..8).map(node).collect();
+    let hosts: Vec<SocketAddr> = nodes.iter().map(|node| node.addr).collect();
+    world.with(0, |dht, cx| dht.bootstrap(cx, &hosts));
+    serve(&mut world, &nodes, secs(3), |_, response| Some(response));
+    assert_eq!(world.hosts[0].dht.stats().nodes_v4, 8);
+    (world, nodes)
+}
+
+/// Lets time pass, in which each question is answered as `how` makes of the plainest answer, if at all. Returns the
+/// questions that were not answered.
+fn serve<'b>(
+    world: &mut World,
+    nodes: &[Contact],
+    how_long: Duration,
+    how: impl Fn(&Query<'_>, Response<'b>) -> Option<Response<'b>>,
+) -> Vec<(SocketAddr, Vec<u8>)> {
+    let mut unanswered = Vec::new();
+    let end = world.now + how_long;
+    while world.now < end {
+        for (_, to, bytes) in std::mem::take(&mut world.strays) {
+            let Body::Query(query) = Message::parse(&bytes).unwrap().body else { continue };
+            let Some(node) = nodes.iter().find(|node| node.addr == to) else { continue };
+            let plain = Response { id: node.id, token: Some(b"token of twenty byte"), ..Response::default() };
+            match how(&query, plain) {
+                Some(response) => answer(world, &bytes, to, Capabilities::NONE, response),
+                None => unanswered.push((to, bytes)),
+            }
+        }
+        world.run(Duration::from_millis(20));
+    }
+    unanswered
+}
+
+/// The crate mainline does not answer a `put` without a `target`, which no BEP knows.
+#[test]
+fn what_we_put_names_its_target() {
+    let (mut world, nodes) = among_eight(8);
+    let value = Value::bytes(b"x").unwrap();
+    let expected = Item::Immutable(value.clone()).target();
+    world.with(0, |dht, cx| dht.put_immutable(cx, value));
+    serve(&mut world, &nodes, secs(3), |query, response| match query.call {
+        Call::Put { target, .. } => (target == Some(expected)).then_some(response),
+        _ => Some(response),
+    });
+    assert!(world.has(0, |event| *event == Event::Stored { target: expected, nodes: 8 }));
+}
+
+/// A `target` says nothing of who sent it.
+#[test]
+fn a_target_is_no_id() {
+    let (mut world, host, question) = asking(9);
+    let tid = Message::parse(&question).unwrap().tid;
+    let nameless = [b"d1:rd6:target20:mnopqrstuvwxyz123456e1:t4:", tid, b"1:y1:re"].concat();
+    world.deliver(0, host, &nameless);
+    let stats = world.hosts[0].dht.stats();
+    assert_eq!((stats.counters.dropped_malformed, stats.nodes_v4, stats.in_flight), (1, 0, 1));
+    let mut world = World::public(9, 1);
+    world.deliver(0, host, b"d1:ad6:target20:mnopqrstuvwxyz123456e1:q4:ping1:t2:aa1:y1:qe");
+    let (_, _, refusal) = world.strays.pop().unwrap();
+    assert!(matches!(Message::parse(&refusal).unwrap().body, Body::Error(error) if error.code == 203));
+    world.run(secs(100));
+    assert!(world.strays.is_empty(), "nobody to be verified");
+}
+
+/// Transmission, rqbit and others say nothing to methods they do not know, such as `get`. They are good nodes all the same.
+#[test]
+fn silence_to_a_method_that_is_not_known_harms_nobody() {
+    let (mut world, nodes) = among_eight(10);
+    for n in 0..6 {
+        let value = Value::bytes(&[n]).unwrap();
+        world.with(0, |dht, cx| dht.get(cx, Item::Immutable(value).id(), None));
+        serve(&mut world, &nodes, secs(5), |query, response| {
+            (!matches!(query.call, Call::Get { .. })).then_some(response)
+        });
+    }
+    let dht = &world.hosts[0].dht;
+    assert!(dht.stats().counters.timeouts >= 6 * 8);
+    assert_eq!(dht.table(world.now).filter(|known| known.failures == 0).count(), 8);
+    // Who says nothing to anything is gone.
+    let value = Value::bytes(b"last").unwrap();
+    world.with(0, |dht, cx| dht.get(cx, Item::Immutable(value).id(), None));
+    serve(&mut world, &nodes, secs(9), |_, _| None);
+    assert!(world.hosts[0].dht.table(world.now).all(|known| known.failures > 0));
+}
+
+/// rqbit says yes to announcements of topics far from its id, and stores nothing. So eight are told, and who does not name us
+/// is told again a few times.
+#[test]
+fn a_yes_that_is_not_meant_is_no_reason_to_insist() {
+    let (mut world, nodes) = among_eight(11);
+    world.with(0, |dht, cx| dht.announce(cx, TOPIC));
+    let own = world.hosts[0].addr;
+    let announced = std::cell::Cell::new(0);
+    let lies = |query: &Query<'_>, response| {
+        announced.set(announced.get() + u32::from(matches!(query.call, Call::AnnouncePeer { .. })));
+        Some(Response { ip: Some(own), ..response })
+    };
+    serve(&mut world, &nodes, secs(3), lies);
+    assert_eq!(announced.get(), 8);
+    assert!(world.has(0, |event| matches!(event, Event::Announced { nodes: 8, .. })));
+    for _ in 0..80 {
+        world.with(0, |dht, cx| dht.poll(cx, TOPIC));
+        serve(&mut world, &nodes, secs(2), lies);
+    }
+    assert_eq!(announced.get(), 8 + 3 * 8, "three times each");
+}
+
+/// bittorrent-dht names all the nodes it knows, in more than a datagram should have, and its tokens have 20 bytes; the crate
+/// mainline names 20, and says `ro` in answers, where it means nothing.
+#[test]
+fn long_answers_are_read_and_lead_no_further_than_short_ones() {
+    let (mut world, host, question) = asking(12);
+    let mut nodes = Vec::new();
+    (0..46)
+        .map(|n| Contact { id: NodeId([n; 20]), addr: ([9, n, 0, 1], 6881).into() })
+        .for_each(|contact| write_contact(&mut nodes, &contact));
+    let tid = Message::parse(&question).unwrap().tid.to_vec();
+    let response = Response { id: HOST, nodes: Some(&nodes), token: Some(&[7; 20]), ..Response::default() };
+    let body = Body::Response(response);
+    let message = Message { tid: &tid, version: None, capabilities: Capabilities::NONE, body };
+    let bytes = message.encode();
+    let at = bytes.windows(4).rposition(|part| part == b"1:t4").unwrap();
+    let bytes = [&bytes[..at], b"2:roi1e", &bytes[at..]].concat();
+    assert!(bytes.len() > 1_200);
+    world.deliver(0, host, &bytes);
+    assert_eq!(world.hosts[0].dht.stats().nodes_v4, 1, "it serves, whatever it says");
+    world.run(secs(5));
+    let mut asked: Vec<SocketAddr> = world.strays.iter().map(|(_, to, _)| *to).collect();
+    asked.retain(|to| *to != host);
+    asked.sort();
+    asked.dedup();
+    assert_eq!(asked.len(), table::K);
+}
+
+/// libtorrent and the crate mainline store peers at port 0.
+#[test]
+fn peers_at_port_zero_are_not_told() {
+    let (mut world, nodes) = among_eight(13);
+    world.with(0, |dht, cx| dht.find_peers(cx, TOPIC));
+    let good: SocketAddr = "203.0.113.7:7000".parse().unwrap();
+    let mut list = Vec::new();
+    [SocketAddr::new(good.ip(), 0), good].into_iter().for_each(|peer| Values::push(&mut list, peer));
+    serve(&mut world, &nodes, secs(3), |_, plain| {
+        Some(Response { values: Some(Values::of(&list)), ..plain })
+    });
+    let told = world.hosts[0].events.iter().filter_map(|(_, event)| match event {
+        Event::Peers { peers, .. } => Some(peers),
+        _ => None,
+    });
+    assert!(told.clone().count() > 0 && told.flatten().all(|peer| *peer == good));
+    assert!(world.hosts[0].dht.stats().counters.refused_contacts > 0);
+}
+
+/// The best of nodes may be behind a slow link, or busy.
+#[test]
+fn a_late_answer_counts_for_the_table_and_for_what_is_not_over() {
+    let (mut world, nodes) = among_eight(14);
+    world.with(0, |dht, cx| dht.announce(cx, TOPIC));
+    let mut late = serve(&mut world, &nodes, secs(1), |query, response| {
+        (!matches!(query.call, Call::AnnouncePeer { .. })).then_some(response)
+    });
+    assert!(late.len() >= 8);
+    let yes = |to: SocketAddr| {
+        let node = nodes.iter().find(|node| node.addr == to).unwrap();
+        Response { id: node.id, ..Response::default() }
+    };
+    // Just given up, the round goes on.
+    let (to, bytes) = late.remove(0);
+    serve(&mut world, &nodes, Duration::from_millis(1_200), |_, _| None);
+    assert_eq!(world.hosts[0].dht.topics[&TOPIC].accepted(), 0);
+    answer(&mut world, &bytes, to, Capabilities::NONE, yes(to));
+    assert_eq!(world.hosts[0].dht.topics[&TOPIC].accepted(), 1);
+    // Later it is good for the table.
+    let (to, bytes) = late.remove(0);
+    serve(&mut world, &nodes, secs(5), |_, _| None);
+    let failures = |world: &World| {
+        let known = world.hosts[0].dht.table(world.now).find(|known| known.contact.addr == to);
+        known.map(|known| known.failures)
+    };
+    assert!(failures(&world) > Some(0), "it was given up");
+    let elsewhere = SocketAddr::new(to.ip(), to.port() + 1);
+    answer(&mut world, &bytes, elsewhere, Capabilities::NONE, yes(to));
+    assert!(failures(&world) > Some(0), "nobody else can say it");
+    answer(&mut world, &bytes, to, Capabilities::NONE, yes(to));
+    assert_eq!(failures(&world), Some(0));
+    answer(&mut world, &bytes, to, Capabilities::NONE, yes(to));
+    let counters = world.hosts[0].dht.stats().counters;
+    assert_eq!((counters.late, counters.dropped_wrong_source, counters.dropped_unknown_tid), (2, 1, 1));
+}
+
+/// Routers break above some hundred small datagrams a second.
+#[test]
+fn the_internet_is_asked_at_an_even_pace() {
+    let mut world = World::new(15);
+    world.add("8.1.1.1:6881".parse().unwrap(), Config::default());
+    let hosts: Vec<SocketAddr> = (0..100).map(|n| ([9, n, 0, 1], 6_881).into()).collect();
+    world.with(0, |dht, cx| dht.bootstrap(cx, &hosts));
+    let mut asked = Vec::new();
+    for n in 0..200 {
+        world.with(0, |dht, cx| dht.announce(cx, InfoHash([n; 20])));
+        world.run(Duration::from_millis(100));
+        asked.push(world.sent);
+    }
+    assert!(asked.windows(11).all(|second| second[10] - second[0] <= 150), "{asked:?}");
+    assert!(asked.windows(101).all(|ten| ten[100] - ten[0] <= 600), "50 a second after a burst: {asked:?}");
+    assert!(asked.last() > Some(&500), "{asked:?}");
 }
