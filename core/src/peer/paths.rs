@@ -7,8 +7,12 @@ use str0m::{Candidate, CandidateKind};
 use crate::base::{Scope, SocketId, SocketInfo, Time};
 use crate::limits;
 
-/// A check that went out less than this ago may still be answered; a fresh pair would not know the answer.
+/// A check that went out less than this ago may still be answered; a fresh pair would not know the answer. Twice as long
+/// after each kick, since the way may be longer than that, and a pair that is kicked before any answer can come never succeeds.
 const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Longer than any way there is, and back.
+const MAX_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Two checks may be lost before an address that is silent counts as dead, and this much may they be late.
 const DESERTED: Duration = Duration::from_millis(500);
@@ -41,6 +45,8 @@ struct Remote {
     heard: Option<Time>,
     /// When a check last went there.
     checked: Option<Time>,
+    /// How long the answer to that may take.
+    patience: Duration,
 }
 
 /// What str0m must do so that an address is checked at once, with a pair that knows nothing of the past.
@@ -55,7 +61,15 @@ pub(super) struct Kick {
 
 impl Remote {
     fn new(addr: SocketAddr, candidate: Option<Candidate>) -> Self {
-        Self { addr, candidate, proven: false, heard_at: None, heard: None, checked: None }
+        Self {
+            addr,
+            candidate,
+            proven: false,
+            heard_at: None,
+            heard: None,
+            checked: None,
+            patience: PATIENCE,
+        }
     }
 }
 
@@ -154,10 +168,15 @@ impl Paths {
     /// How to have `addr` checked at once. `None` if it is unknown, if a check went there just now, or if the link has
     /// had its share: str0m remembers every candidate it ever had.
     pub(super) fn kick(&mut self, addr: SocketAddr, now: Time) -> Option<Kick> {
-        let checked = self.remote(addr)?.checked;
-        let early = checked.is_some_and(|checked| now - checked < PATIENCE);
         // Hints may be many; half of the share is for paths that die.
-        if early || self.kicks >= limits::LINK_KICKS / 2 { None } else { self.renew(addr) }
+        let spent = self.kicks >= limits::LINK_KICKS / 2;
+        let remote = self.remote_mut(addr)?;
+        let early = remote.checked.is_some_and(|checked| now - checked < remote.patience);
+        if early || spent {
+            return None;
+        }
+        remote.patience = (remote.patience * 2).min(MAX_PATIENCE);
+        self.renew(addr)
     }
 
     /// As [`Paths::kick`], no matter when the last check went there: what is in use may be dead.
@@ -278,9 +297,25 @@ mod tests {
         paths.checked(remote, Time::ZERO);
         assert!(paths.kick(remote, Time::from_millis(249)).is_none());
         assert!(paths.kick(remote, Time::from_millis(250)).is_some_and(|kick| kick.adopt.is_none()));
-        let kicks = (1..1_000).filter(|s| paths.kick(remote, Time::from_millis(s * 1_000)).is_some()).count();
+        let kicks = (1..1_000).filter(|s| paths.kick(remote, Time::from_millis(s * 5_000)).is_some()).count();
         assert_eq!(kicks, usize::from(limits::LINK_KICKS) / 2 - 1);
         let renewals = (0..1_000).filter(|_| paths.renew(remote).is_some()).count();
         assert_eq!(renewals, usize::from(limits::LINK_KICKS) / 2);
+    }
+
+    #[test]
+    fn an_answer_that_takes_two_seconds_is_waited_for() {
+        let mut paths = Paths::new(&[socket(1, "0.0.0.0:4000")]);
+        let remote = addr("203.0.113.5:99");
+        paths.add(remote);
+        // A hint every 100 ms, and a check to an address that was kicked goes out at once.
+        let mut longest = (Time::ZERO, Duration::ZERO);
+        for now in (0..100).map(|n| Time::from_millis(n * 100)) {
+            if now == Time::ZERO || paths.kick(remote, now).is_some() {
+                longest = (now, longest.1.max(now - longest.0));
+                paths.checked(remote, now);
+            }
+        }
+        assert!(longest.1 >= Duration::from_secs(2), "{longest:?}");
     }
 }

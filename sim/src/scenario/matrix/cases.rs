@@ -309,7 +309,8 @@ pub(super) fn latency(level: Level) -> Vec<Case> {
         let homes = vec![Home::behind([BoxRules::nat(EI, APD)], Law::delay(millis)); 2];
         fixed(format!("Q4:{millis}ms"), homes, meet(3 * CONNECT, 2 * TALK), nightly(level, 1, 8))
     };
-    [1, 5, 20, 50, 100, 150].into_iter().map(case).collect()
+    // At 300 ms on each side an answer takes as long as by way of a satellite on both.
+    [1, 5, 20, 50, 100, 150, 200, 300].into_iter().map(case).collect()
 }
 
 pub(super) fn members(level: Level) -> Vec<Case> {
