@@ -387,6 +387,7 @@ impl Node {
         let now = self.context.now;
         let mut late = Vec::new();
         let mut again = Vec::new();
+        let mut unanswered = false;
         for device in self.links.peers.due(now) {
             let Some(peer) = self.links.peers.get_mut(&device) else { continue };
             match &mut peer.state {
@@ -398,6 +399,8 @@ impl Node {
                     if dial.slot.is_some_and(|at| at <= now) {
                         dial.slot = None;
                         self.slots_freed = true;
+                        // It may know us by an address of before our NAT restarted. Who was given up has been asked about.
+                        unanswered |= !dial.answered && peer.searches == 0;
                     }
                     if dial.link.next_wake().is_some_and(|wake| wake.at <= now) {
                         dial.link.on_wake(&mut self.context.cx());
@@ -407,6 +410,9 @@ impl Node {
                 PeerState::Retry(at) if *at <= now => again.push(device),
                 PeerState::Retry(_) | PeerState::Queued | PeerState::Away => {}
             }
+        }
+        if unanswered {
+            self.doubt_addresses();
         }
         for device in late {
             self.drop_link(device, DisconnectReason::Silent);

@@ -10,6 +10,7 @@ use super::dial::Urgency;
 use super::hosts::Purpose;
 use crate::base::{DeviceId, Scope, SocketInfo, Time};
 use crate::dht;
+use crate::limits;
 use crate::meeting::rendezvous::Source;
 use crate::meeting::{Candidate, CandidateKind, Record};
 use crate::stun;
@@ -26,6 +27,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 pub(super) struct Addresses {
     /// By observer kind and family, so that each can only ever hold one.
     public: BTreeMap<(bool, bool), SocketAddr>,
+    /// What each STUN server said last, by family. One that says the same again tells nothing new, even if behind our NAT two
+    /// see two addresses: else each round would be news to all members, who would try to reach us anew for it.
+    told: BTreeMap<SocketAddr, SocketAddr>,
     /// When STUN servers were last asked because of a member.
     doubted: Option<Time>,
 }
@@ -33,8 +37,17 @@ pub(super) struct Addresses {
 impl Addresses {
     /// Takes in an observation; whether it is news.
     fn observe(&mut self, public: SocketAddr, source: AddressSource) -> bool {
-        let key = (matches!(source, AddressSource::Stun(_)), public.is_ipv4());
-        self.public.insert(key, public) != Some(public)
+        let mut by_stun = false;
+        if let AddressSource::Stun(server) = source {
+            by_stun = true;
+            if self.told.len() >= limits::STUN_SERVERS {
+                self.told.retain(|of, _| *of == server);
+            }
+            if self.told.insert(server, public) == Some(public) {
+                return false;
+            }
+        }
+        self.public.insert((by_stun, public.is_ipv4()), public) != Some(public)
     }
 
     fn has_stun(&self) -> bool {
