@@ -24,10 +24,10 @@ const STEADY: Duration = Duration::from_secs(600);
 /// When an address is asked, counted from the first knock: four tries, then it is left alone.
 const TRIES: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(500), Duration::from_millis(1_500), Duration::from_millis(3_500)];
-/// How long an address that did not answer is left alone.
-const COOLING: Duration = Duration::from_secs(120);
-/// The same while nobody is connected: then what the DHT still names may be the only way to anyone, and whoever
-/// could not be reached for a moment must not stay lost for two minutes. [`ALLOWANCE`] bounds it all the same.
+/// How long an address that did not answer is left alone. Two groups that could not reach each other for a while become one again
+/// only by this, so it is no longer than [`ALLOWANCE`] needs, which bounds all of it.
+const COOLING: Duration = Duration::from_secs(30);
+/// The same while nobody is connected: then what the DHT still names may be the only way to anyone.
 const COOLING_ALONE: Duration = Duration::from_secs(20);
 /// The least time between two knocks into one network (/24, /64): two a second.
 const PREFIX_GAP: Duration = Duration::from_millis(500);
@@ -181,19 +181,11 @@ impl Rendezvous {
     /// Takes in addresses that somebody named, and gives back those that are new and will be knocked.
     pub fn rumour(&mut self, cx: &mut Cx<'_>, source: Source, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
         self.refill(cx.now);
-        // The allowance is scarce where members behind NATs that change their port are announced under many: whoever was
-        // never asked comes first, then whoever was asked the longest ago.
-        let mut addresses = addresses.to_vec();
-        addresses.sort_by_key(|address| self.doors.get(address).map(|door| door.first));
+        let (possible, refused): (Vec<_>, Vec<_>) =
+            addresses.iter().copied().partition(|address| may_be_knocked(*address, source));
+        self.counters.refused += refused.len() as u64;
         let mut taken = Vec::new();
-        for address in addresses {
-            if self.doors.get(&address).is_some_and(|door| !door.is_cold(cx.now, self.cooling())) {
-                continue;
-            }
-            if !may_be_knocked(address, source) {
-                self.counters.refused += 1;
-                continue;
-            }
+        for address in self.in_turn(cx.now, possible) {
             let over = taken.len() >= MAX_NEW_PER_ROUND || self.allowance == 0 || !self.make_room(cx.now);
             if over {
                 self.counters.over_budget += 1;
@@ -345,6 +337,33 @@ impl Rendezvous {
         self.allowance = self.allowance.saturating_add(periods).min(ALLOWANCE);
     }
 
+    /// Those of some addresses that may be tried now, in the order in which they share the allowance.
+    ///
+    /// It is scarce where members behind NATs that change their port are announced under many, so hosts take turns, not
+    /// ports: the host that was never asked comes first, then the one that was asked the longest ago; and of each one address,
+    /// by the same rule, before a second of any.
+    fn in_turn(&self, now: Time, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        let asked = |address: &SocketAddr| self.doors.get(address).map(|door| door.first);
+        let mut hosts: BTreeMap<IpAddr, (Option<Time>, usize)> = BTreeMap::new();
+        for (address, door) in &self.doors {
+            let (last, _) = hosts.entry(address.ip()).or_default();
+            *last = (*last).max(Some(door.first));
+        }
+        let cooling = self.cooling();
+        addresses.retain(|address| self.doors.get(address).is_none_or(|door| door.is_cold(now, cooling)));
+        addresses.sort_by_key(asked);
+        let mut ranked: Vec<_> = addresses
+            .into_iter()
+            .map(|address| {
+                let (last, before) = hosts.entry(address.ip()).or_default();
+                *before += 1;
+                (*before, *last, address)
+            })
+            .collect();
+        ranked.sort_by_key(|(rank, last, _)| (*rank, *last));
+        ranked.into_iter().map(|(_, _, address)| address).collect()
+    }
+
     /// Drops the door that has been quiet the longest if there are too many.
     fn make_room(&mut self, now: Time) -> bool {
         if self.doors.len() < limits::DOORS {
@@ -469,7 +488,7 @@ mod tests {
 
     #[test]
     fn an_address_is_tried_four_times_then_left_alone() {
-        for (company, cooling) in [(0, 20), (3, 120)] {
+        for (company, cooling) in [(0, 20), (3, 30)] {
             let mut bench = Bench::new();
             bench.with(|r, cx| r.set_company(cx, company, true));
             assert_eq!(bench.with(|r, cx| r.rumour(cx, STRANGER, &victims(1))).len(), 1);
@@ -519,6 +538,25 @@ mod tests {
         assert!(knocks >= 4 * ALLOWANCE as usize, "the allowance is used: {knocks}");
         assert!(bench.rendezvous.doors.len() <= limits::DOORS);
         assert!(bench.rendezvous.counters().over_budget > 10_000);
+    }
+
+    #[test]
+    fn a_host_of_many_ports_takes_one_turn_among_hosts() {
+        let mut bench = Bench::new();
+        let many: Vec<SocketAddr> = (0..32).map(|i| SocketAddr::from(([198, 18, 0, 1], 4_000 + i))).collect();
+        let quiet = SocketAddr::from(([198, 18, 1, 1], 4_000));
+        let rumours = [many, vec![quiet]].concat();
+        let mut asked = Vec::new();
+        // A DHT node answers with a few of all that were announced.
+        for turn in 0..1_200 {
+            let named: Vec<_> = (0..11).map(|i| rumours[(turn * 11 + i) % rumours.len()]).collect();
+            let taken = bench.with(|r, cx| r.rumour(cx, STRANGER, &named));
+            asked.extend(taken.contains(&quiet).then_some(bench.now));
+            bench.run(Duration::from_millis(500));
+        }
+        // There is a turn every four seconds, and its DHT node answers every third time.
+        let waits = asked.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(waits.max().unwrap() <= COOLING_ALONE + 2 * ALLOWANCE_REFILL, "{asked:?}");
     }
 
     #[test]
