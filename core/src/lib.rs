@@ -8,6 +8,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`trace`] | what a node was given and said, as a file, and the same run again |
 //! | [`node`] | the composer: [`node::Input`] in, [`node::Output`] out; the one place that wires machines together |
 //! | [`meeting`] | code → keys, rendezvous, knocks, HELLO, membership |
 //! | [`stun`], [`dht`], [`peer`], [`log`] | machines that never import each other |
@@ -30,4 +31,6 @@ pub mod node;
 #[cfg(feature = "rtc")]
 pub mod peer;
 pub mod stun;
+#[cfg(feature = "rtc")]
+pub mod trace;
 pub mod wire;

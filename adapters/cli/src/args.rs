@@ -115,6 +115,15 @@ pub(crate) struct JoinOptions {
     /// How long one attempt to connect to a member may take [default: 30s].
     #[arg(long, value_name = "TIME", value_parser = timeout)]
     pub(crate) connect_timeout: Option<Duration>,
+
+    /// Write all that comes and goes into a new file, for `moot-sim replay`. It holds the code and all that is said; the keys are
+    /// of a device made for this run.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// The same without codes, keys, texts, names and true addresses: to be read, and not replayed.
+    #[arg(long, value_name = "FILE", conflicts_with = "trace")]
+    pub(crate) trace_redacted: Option<PathBuf>,
 }
 
 /// A server on the command line, or that there is to be none.
@@ -135,6 +144,8 @@ impl JoinOptions {
             weak_code: self.weak_code || others.weak_code,
             reconnect: self.reconnect.or(others.reconnect),
             connect_timeout: self.connect_timeout.or(others.connect_timeout),
+            trace: self.trace.or(others.trace),
+            trace_redacted: self.trace_redacted.or(others.trace_redacted),
         }
     }
 
@@ -165,6 +176,12 @@ impl JoinOptions {
         }
         if let Some(timeout) = self.connect_timeout {
             builder = builder.connect_timeout(timeout);
+        }
+        if let Some(path) = &self.trace_redacted {
+            builder = builder.trace_redacted(path);
+        }
+        if let Some(path) = &self.trace {
+            builder = builder.trace(path);
         }
         Ok(builder)
     }

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
@@ -55,6 +56,9 @@ pub(crate) fn run(words: &[String], options: &JoinOptions, env: &Env, started: I
         if code.strength().is_weak() && !options.weak_code {
             warn_of_weak_code(&ui, &code)?;
         }
+        if let Some(path) = &options.trace {
+            warn_of_trace(&ui, path)?;
+        }
         match enter(builder, &code, &mut ui).await? {
             Ok(meeting) => {
                 let inputs = input::start(options.net.json);
@@ -98,6 +102,12 @@ fn warn_of_weak_code(ui: &Ui, code: &Code) -> io::Result<()> {
     let what =
         format!("this code is weak: about {} bits, where a generated one has 51", code.strength().bits());
     ui.warn(Stage::Code, what, "whoever guesses it is in, and reads along; make a better one with `moot new`")
+}
+
+fn warn_of_trace(ui: &Ui, path: &Path) -> io::Result<()> {
+    let what = format!("{} will hold the code, all addresses and all that is said", path.display());
+    let hint = "use a code made for it, and say nothing private; --trace-redacted writes one without";
+    ui.warn(Stage::Io, what, hint)
 }
 
 /// How long after the search began, or everyone else went, one is told to be alone. Someone who starts anew is back sooner.

@@ -4,7 +4,8 @@ use std::thread;
 use std::time::Duration;
 
 use folkmoot_core::base::{Backoff, Host, Incarnation};
-use folkmoot_core::node::{Config, Node};
+use folkmoot_core::node::Config;
+use folkmoot_core::trace::Extent;
 
 use crate::clock::Clock;
 use crate::code::parse_code;
@@ -15,6 +16,7 @@ use crate::kept::{self, Kept};
 use crate::meeting::{About, Folkmoot, Meeting};
 use crate::profile::{self, Profile};
 use crate::sockets::Sockets;
+use crate::traced::{Traced, Wish};
 
 /// How a node is to be set up; made by [`Folkmoot::builder`]. What is not said has a default that works.
 #[derive(Clone, Debug)]
@@ -29,6 +31,7 @@ pub struct Builder {
     reconnect: Backoff,
     connect_timeout: Duration,
     weak_codes: bool,
+    trace: Option<Wish>,
 }
 
 #[derive(Clone, Debug)]
@@ -60,6 +63,7 @@ impl Builder {
             reconnect: Backoff::default(),
             connect_timeout: Duration::from_secs(30),
             weak_codes: false,
+            trace: None,
         }
     }
 
@@ -125,12 +129,27 @@ impl Builder {
         self
     }
 
+    /// Writes all that the node gets and says into a file that must not be there yet: a [`folkmoot_core::trace`], which
+    /// `moot-sim replay` runs again, byte for byte. **It holds the code and everything said**, and stops at
+    /// [`folkmoot_core::trace::LIMIT`] bytes. So that it holds no key that lasts, the node is a new device for this run.
+    pub fn trace(mut self, path: impl Into<PathBuf>) -> Self {
+        self.trace = Some(Wish { path: path.into(), extent: Extent::Full });
+        self
+    }
+
+    /// As [`Builder::trace`], but without codes, keys, texts and names, and with addresses replaced: it can be read, and not run
+    /// again. The node is who it is.
+    pub fn trace_redacted(mut self, path: impl Into<PathBuf>) -> Self {
+        self.trace = Some(Wish { path: path.into(), extent: Extent::Redacted });
+        self
+    }
+
     /// Starts the node: takes an identity, opens the sockets, enters the DHT. It runs on a thread of its own until the
     /// [`Folkmoot`] and all its meetings are dropped.
     ///
     /// # Errors
     ///
-    /// If the state directory cannot be used, a socket cannot be opened, or the machine gives no randomness or thread.
+    /// If the state directory cannot be used, a socket cannot be opened, a trace cannot be written, or the machine gives no randomness or thread.
     pub async fn start(self) -> Result<Folkmoot, Error> {
         smol::unblock(move || self.start_blocking()).await
     }
@@ -150,6 +169,10 @@ impl Builder {
         let clock = Clock::start();
         let profile = self.take_profile(&clock)?;
         let (identity, incarnation) = match &profile {
+            // A trace that can be replayed holds the keys, and is there to be sent to somebody.
+            Some(profile) if self.trace.as_ref().is_some_and(|it| it.extent == Extent::Full) => {
+                (profile::fresh_identity()?, profile.incarnation)
+            }
             Some(profile) => (profile.identity, profile.incarnation),
             None => (profile::fresh_identity()?, Incarnation(clock.unix().as_millis())),
         };
@@ -178,7 +201,8 @@ impl Builder {
             config.dht.saved = snapshot.map(|snapshot| kept::within_reach(&bound_ips, snapshot));
             kept
         });
-        let node = Node::new(config, profile::entropy()?, clock.now(), clock.unix());
+        let node =
+            Traced::start(self.trace.as_ref(), config, profile::entropy()?, clock.now(), clock.unix())?;
 
         let (calls, to_node) = async_channel::bounded(MAX_CALLS);
         let about = About {

@@ -8,7 +8,7 @@ use async_io::Timer;
 use folkmoot_core::base::{Transmit, Wake};
 use folkmoot_core::meeting::Code;
 use folkmoot_core::node::{
-    Answer, Command, Event, Input, MeetingHandle, MemberView, Network, Node, Output, Request, RequestId,
+    Answer, Command, Event, Input, MeetingHandle, MemberView, Network, Output, Request, RequestId,
     RequestKind, Tag,
 };
 use futures_lite::FutureExt as _;
@@ -19,6 +19,7 @@ use crate::derive;
 use crate::kept::Kept;
 use crate::resolve;
 use crate::sockets::{Datagram, Sockets};
+use crate::traced::Traced;
 
 /// Calls that may wait for the loop; beyond that the callers wait.
 pub(crate) const MAX_CALLS: usize = 64;
@@ -49,7 +50,7 @@ pub(crate) enum Call {
 
 /// A node and everything it is driven with.
 pub(crate) struct Driver {
-    node: Node,
+    node: Traced,
     clock: Clock,
     sockets: Sockets,
     /// Open for as long as anyone holds the node.
@@ -89,7 +90,7 @@ enum Woken {
 
 impl Driver {
     pub(crate) fn new(
-        node: Node,
+        node: Traced,
         clock: Clock,
         sockets: Sockets,
         calls: Receiver<Call>,
@@ -120,7 +121,7 @@ impl Driver {
         loop {
             let drained = self.drain();
             let woken = match drained {
-                Drained::Idle if self.is_over() => return self.keep(),
+                Drained::Idle if self.is_over() => return self.conclude(),
                 Drained::Idle => self.sleep().await,
                 // Calls are taken meanwhile: someone who leaves need not read what came before.
                 Drained::Undelivered => self.next_call().or(ready(self.delivery.room())).await,
@@ -178,7 +179,7 @@ impl Driver {
                     log(&event);
                     // Who hears that it is out may end the process at once.
                     if let Event::Left { .. } = event {
-                        self.keep();
+                        self.conclude();
                     }
                     self.delivery.push(event);
                 }
@@ -252,7 +253,7 @@ impl Driver {
             Call::Say { meeting, tag, text } => self.command(Command::Say { meeting, tag, text }),
             Call::Leave { meeting } => self.command(Command::Leave { meeting }),
             Call::Members { meeting, reply } => {
-                let _ = reply.try_send(self.node.members(meeting));
+                let _ = reply.try_send(self.node.node().members(meeting));
             }
         }
     }
@@ -292,10 +293,13 @@ impl Driver {
             }
         }
         if let Some(kept) = &mut self.kept {
-            kept.save_if_due(|| self.node.dht().snapshot());
+            kept.save_if_due(|| self.node.node().dht().snapshot());
             while let Some(trouble) = kept.trouble() {
                 self.delivery.push(Event::Trouble { meeting: None, trouble });
             }
+        }
+        if let Some(trouble) = self.node.trouble() {
+            self.delivery.push(Event::Trouble { meeting: None, trouble });
         }
         if woke || now >= self.check_interfaces {
             self.check_interfaces = now + CHECK_INTERFACES;
@@ -305,10 +309,11 @@ impl Driver {
         }
     }
 
-    /// Writes the DHT nodes that are known, before this returns.
-    fn keep(&self) {
+    /// Writes the DHT nodes that are known and the end of the trace, before this returns.
+    fn conclude(&mut self) {
+        self.node.end();
         if let Some(kept) = &self.kept {
-            kept.save(&self.node.dht().snapshot());
+            kept.save(&self.node.node().dht().snapshot());
         }
     }
 

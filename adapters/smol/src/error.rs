@@ -20,6 +20,8 @@ pub enum Error {
     NoSocket(io::Error),
     /// The state directory or something in it cannot be used.
     State(StateError),
+    /// The file of the trace that was asked for cannot be made.
+    Trace(PathBuf, io::Error),
     /// The operating system gives no randomness.
     Entropy(getrandom::Error),
     /// A code cannot be turned into keys.
@@ -40,6 +42,7 @@ impl Error {
             Self::Bind(error) => error.to_string(),
             Self::NoSocket(error) => format!("no UDP socket can be opened: {error}"),
             Self::State(error) => error.to_string(),
+            Self::Trace(path, error) => format!("the trace cannot be written to {}: {error}", path.display()),
             Self::Entropy(error) => format!("the operating system gives no randomness: {error}"),
             Self::Derive(error) => format!("the code cannot be turned into keys: {error}"),
             Self::Thread(error) => format!("no thread can be started: {error}"),
@@ -64,6 +67,7 @@ impl Error {
             Self::Bind(error) => error.hint(),
             Self::NoSocket(_) => "check that the machine has a network, and that this program may use it",
             Self::State(error) => error.hint(),
+            Self::Trace(..) => "name a file that is not there yet, where this program may write",
             Self::Entropy(_) => "nothing can be kept secret without; check the system's random device",
             Self::Derive(_) => "it takes 64 MiB of memory; end something else",
             Self::Thread(_) => "raise the limit on threads or processes",
@@ -94,7 +98,7 @@ impl std::error::Error for Error {
             Self::Code(error) => Some(error),
             Self::Bind(error) => Some(error),
             Self::State(error) => Some(error),
-            Self::NoSocket(error) | Self::Thread(error) => Some(error),
+            Self::NoSocket(error) | Self::Thread(error) | Self::Trace(_, error) => Some(error),
             Self::Entropy(error) => Some(error),
             Self::BadMessage(_) | Self::Derive(_) | Self::Closed => None,
         }

@@ -39,6 +39,7 @@ mod profile;
 mod resolve;
 mod sockets;
 mod state;
+mod traced;
 
 pub mod defaults;
 

@@ -4,6 +4,7 @@
 
 mod addr;
 mod backoff;
+mod crc32c;
 mod cx;
 mod ids;
 #[cfg(feature = "rtc")]
@@ -17,6 +18,7 @@ mod wake;
 
 pub use addr::{Host, HostError, Prefix, Scope};
 pub use backoff::Backoff;
+pub(crate) use crc32c::crc32c;
 pub use cx::Cx;
 pub use ids::{DeviceId, Incarnation, InfoHash, MeetingId, MemberId, NodeId};
 pub use outbox::{Outbox, SocketId, SocketInfo, Transmit};

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use crate::base::{NodeId, Rng, Scope};
+use crate::base::{NodeId, Rng, Scope, crc32c};
 
 /// The bits of an address that an id is bound to: the more, the closer to its beginning, so that who owns a whole
 /// network still cannot choose ids freely (BEP 42).
@@ -38,24 +38,12 @@ fn prefix(ip: IpAddr, seed: u8) -> u32 {
     }
 }
 
-/// CRC-32C (Castagnoli). Eight bytes at most, so no table is worth its memory.
-pub(super) fn crc32c(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(!0, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| crc >> 1 ^ if crc & 1 == 1 { 0x82f6_3b78 } else { 0 })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
-    }
-
-    #[test]
-    fn the_check_value_of_crc_32c() {
-        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
     }
 
     /// The vectors of BEP 42, and one of libtorrent's for IPv6.

@@ -476,6 +476,9 @@ pub enum Trouble {
     /// What an earlier run kept of the DHT is damaged, and lies where this says now. Its shell's to say, too.
     #[error("the file of known DHT nodes cannot be read, and is set aside as {0}")]
     SetAside(String),
+    /// The trace that was asked for ends here. Its shell's to say, too.
+    #[error("the trace does not go on: {0}")]
+    NotTraced(String),
     /// A message is empty or too long.
     #[error("a message of {0} bytes cannot be sent")]
     BadMessage(usize),
@@ -487,6 +490,7 @@ impl Trouble {
         match self {
             Self::NoSocket | Self::AlreadyJoined | Self::TooManyMeetings(_) | Self::NotJoined => Stage::Io,
             Self::TooMuchQueued | Self::BadMessage(_) | Self::NotKept(_) | Self::SetAside(_) => Stage::Io,
+            Self::NotTraced(_) => Stage::Io,
             Self::NoBootstrap | Self::BootstrapSilent { .. } => Stage::Bootstrap,
             Self::Unresolved { stage, .. } => *stage,
             Self::StunSilent(_) => Stage::Candidates,
@@ -524,6 +528,7 @@ impl Trouble {
                  with --state-dir"
             }
             Self::SetAside(_) => "nothing is lost but time: the DHT is entered by the bootstrap hosts",
+            Self::NotTraced(_) => "what is written so far is good; all else goes on",
             Self::TooMuchQueued => "wait until they are back, or leave and join again",
             Self::BadMessage(_) => "write something shorter, and something",
         }

@@ -43,6 +43,7 @@ use crate::base::{Backoff, DeviceId, MeetingId, MemberId, SocketInfo, Time, Unix
 use crate::dht::Dht;
 use crate::log::Log;
 use crate::meeting::{Candidate, PairTag, Roster};
+use crate::peer::SnapToken;
 use crate::stun;
 use attendance::{Attendance, Phase};
 use context::Context;
@@ -197,6 +198,11 @@ impl Node {
                 }
             })
             .collect()
+    }
+
+    /// The token with which this run's SCTP associations start: what a replay of it needs beside its entropy.
+    pub fn token(&self) -> SnapToken {
+        self.me.endpoint.snap()
     }
 
     /// What was dropped, by reason.

@@ -46,7 +46,11 @@ impl Endpoint {
         let mut sctp = SctpInitData::new();
         let chunk = sctp.local_init_chunk().unwrap_or_default();
         let snap = SnapToken::try_from(chunk.as_slice()).unwrap_or(SnapToken([0; SnapToken::LEN]));
-        Self { certificate, snap, dtls, sctp, crypto: crypto::provider(security.provider) }
+        let (snap, dtls_provider) = match security.replays {
+            Some(token) => (token, crypto::replayed(&snap.0, &token.0)),
+            None => (snap, security.provider),
+        };
+        Self { certificate, snap, dtls, sctp, crypto: crypto::provider(dtls_provider) }
     }
 
     /// The device's certificate.

@@ -6,6 +6,7 @@ use str0m::crypto::dtls::DtlsProvider;
 use thiserror::Error;
 
 use super::crypto::{self, Foreign};
+use super::endpoint::SnapToken;
 use crate::base::{Rng, Time};
 
 /// What makes a link's datagrams secret and authentic. [`Security::DTLS`], unless somebody simulates thousands of links:
@@ -13,6 +14,8 @@ use crate::base::{Rng, Time};
 #[derive(Clone, Copy)]
 pub struct Security {
     pub(super) provider: &'static dyn DtlsProvider,
+    /// The token of the run that is replayed.
+    pub(super) replays: Option<SnapToken>,
     name: &'static str,
 }
 
@@ -97,11 +100,22 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(40);
 
 impl Security {
     /// DTLS 1.3 (RFC 9147) with X25519, P-256 and AES-GCM.
-    pub const DTLS: Self = Self { provider: crypto::DTLS, name: "DTLS" };
+    pub const DTLS: Self = Self { provider: crypto::DTLS, replays: None, name: "DTLS" };
 
     /// A stand-in, for simulators.
     pub const fn stand_in<C: SecureChannel>() -> Self {
-        Self { provider: &Foreign::<C>(PhantomData), name: "a stand-in" }
+        Self { provider: &Foreign::<C>(PhantomData), replays: None, name: "a stand-in" }
+    }
+
+    /// DTLS for a node that replays a run: it gives out the token of that run as its own, and so sends the same bytes for the
+    /// same inputs. Every node that is made with it keeps a few bytes until the process ends.
+    pub const fn replaying(token: SnapToken) -> Self {
+        Self { provider: crypto::DTLS, replays: Some(token), name: "DTLS, replayed" }
+    }
+
+    /// Whether it is [`Security::DTLS`] itself.
+    pub fn is_dtls(&self) -> bool {
+        self.name == Self::DTLS.name
     }
 }
 

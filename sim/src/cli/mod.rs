@@ -1,6 +1,7 @@
 //! The command line: one file a verb, and what they share.
 
 mod dht;
+mod field;
 mod grow;
 mod list;
 mod matrix;

@@ -8,12 +8,13 @@ use folkmoot_sim::scenario::Options;
 use super::run::tell_run;
 use super::subject::Subject;
 use super::tell::Telling;
-use super::{Done, Failure, TierName, picture};
+use super::{Done, Failure, TierName, field, picture};
 
-/// Does a run again: that of a line another verb printed, of a scenario in a file, or of one in quotes
+/// Does a run again: that of a line another verb printed, of a scenario in a file or in quotes, or of a trace that `moot join
+/// --trace` wrote
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// NAME/SEED, a file, or a whole scenario
+    /// NAME/SEED, a file with a scenario or a trace, or a whole scenario
     what: String,
     /// Instead of the seed that is written
     #[arg(long)]
@@ -44,6 +45,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Done {
+    if let Some(trace) = field::read(&arguments.what)? {
+        return field::run(&mut BufWriter::new(io::stdout()), &trace, arguments.json, arguments.trace);
+    }
     let mut subject = Subject::read(&arguments.what, arguments.seed)?;
     for what in &arguments.what_if {
         subject.leave_out(what)?;

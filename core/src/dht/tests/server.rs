@@ -222,7 +222,7 @@ fn who_only_listens_asks_those_it_met_once() {
 #[test]
 fn tokens_cannot_be_forged() {
     let crc_token =
-        |ip: [u8; 4]| node_id::crc32c(&[ip.as_slice(), b"a secret of 20 bytes"].concat()).to_be_bytes();
+        |ip: [u8; 4]| crate::base::crc32c(&[ip.as_slice(), b"a secret of 20 bytes"].concat()).to_be_bytes();
     let mut server = Server::new(Config { mode: Mode::Server, ..Config::default() });
     let mut token = |ip: [u8; 4]| {
         let answer =

@@ -5,6 +5,7 @@
 mod dtls;
 mod exchange;
 mod foreign;
+mod replayed;
 mod srtp;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use str0m::crypto::dtls::DtlsProvider;
 use str0m::crypto::{CryptoProvider, Sha1HmacProvider, Sha1Provider, Sha256Provider};
 
 pub(super) use foreign::Foreign;
+use replayed::Replayed;
 
 /// DTLS 1.3, the one thing that real links run.
 pub(super) const DTLS: &dyn DtlsProvider = &dtls::Provider;
@@ -29,6 +31,12 @@ pub(super) fn provider(dtls_provider: &'static dyn DtlsProvider) -> Arc<CryptoPr
         sha256_provider: &Hashes,
         dtls_provider,
     })
+}
+
+/// DTLS for a run with the INIT chunk `own` that replays one with another. It stays for as long as the process: whoever asks for
+/// one a second would notice.
+pub(super) fn replayed(own: &[u8], replayed: &[u8]) -> &'static dyn DtlsProvider {
+    Box::leak(Box::new(Replayed::new(own, replayed)))
 }
 
 #[derive(Debug)]
