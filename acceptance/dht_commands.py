@@ -28,6 +28,8 @@ FORMS = {
     "table": {"nodes"},
     "error": {"stage", "message", "hint"},
 }
+# Those that are there only if they were asked for.
+OPTIONAL = {"sought": {"scrape"}}
 
 
 def serve(world, label, bootstrap="none", port=0, state=None):
@@ -60,7 +62,7 @@ def ask(world, *args, code=0, bootstrap=None, **options):
     for event in process.events:
         name = event["event"]
         fields = set(event) - {"v", "event", "ms", "at"}
-        check(fields == FORMS.get(name), f"{name} has the fields {sorted(fields)}")
+        check(fields - OPTIONAL.get(name, set()) == FORMS.get(name), f"{name} has the fields {sorted(fields)}")
     return process
 
 
@@ -93,6 +95,10 @@ def verbs(world):
     search = ask(world, "lookup", TOPIC, bootstrap=last)
     check({e["addr"] for e in search.all("peer")} == {"127.0.0.1:5000", "127.0.0.1:5001"}, f"{search.lines}")
     check(search.events[-1]["peers"] == 2, "the end is told last, and each peer only once")
+    check("scrape" not in search.events[-1], "how many there are was not asked")
+    counted = ask(world, "lookup", TOPIC, "--scrape", bootstrap=last).events[-1]["scrape"]
+    # Addresses are counted, and there is only one.
+    check(counted == {"seeds": 0, "others": 1, "nodes": 4}, f"{counted}")
     stats = ask(world, "stats", bootstrap=entry).events[0]
     check(stats["nodes_v4"] == 4 and stats["responses"] >= 4 and stats["queries"] == 0, f"{stats}")
     # A network on one machine need not be large.

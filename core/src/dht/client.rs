@@ -251,8 +251,9 @@ impl Dht {
         let want: Option<Want> = None;
         match lookup.goal() {
             Goal::Neighbours => Call::FindNode { target: lookup.target(), want },
-            Goal::Peers(info_hash) | Goal::Search(info_hash) => {
-                Call::GetPeers { info_hash, want, scrape: false }
+            Goal::Peers(info_hash) => Call::GetPeers { info_hash, want, scrape: false },
+            Goal::Search(info_hash) => {
+                Call::GetPeers { info_hash, want, scrape: self.is_counting(&info_hash) }
             }
             Goal::Item(errand) => {
                 let seq = self.errands.get(&errand).and_then(Errand::seq);
@@ -269,7 +270,7 @@ impl Dht {
             }
             Goal::Search(topic) => {
                 let found = self.report_peers(topic, contact.addr, response.peers());
-                self.on_search_step(topic, found);
+                self.on_search_step(topic, found, response.scrape);
             }
             Goal::Item(errand) => self.on_item_step(errand, contact, response),
             Goal::Neighbours => {}

@@ -38,6 +38,8 @@ pub enum Event {
         holders: usize,
         /// How many nodes answered.
         answered: usize,
+        /// How many peers there are, if that was asked ([`Dht::count_peers`](super::Dht::count_peers)).
+        count: Option<super::Headcount>,
     },
     /// A node that was asked whether it is there ([`Dht::ping`](super::Dht::ping)) is. May come twice for one question.
     Pong {

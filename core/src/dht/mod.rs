@@ -79,7 +79,7 @@ pub use self::event::{Event, NotStored};
 pub use self::health::{Health, Level, Reason, Reasons};
 pub use self::item::{Author, Item, ItemError, ItemId, MAX_SALT, MAX_VALUE, MutableItem, Salt, Value};
 pub use self::machine::Dht;
-pub use self::search::Progress;
+pub use self::search::{Headcount, Progress};
 pub use self::snapshot::{Snapshot, SnapshotError};
 pub use self::stats::{Counters, Stats};
 pub use self::table::Known;

@@ -6,7 +6,7 @@ use super::machine::Dht;
 use super::rpc::{LookupId, Purpose};
 use crate::base::{Cx, InfoHash, NodeId, Scope};
 use crate::limits;
-use crate::wire::krpc::Call;
+use crate::wire::krpc::{Bloom, Call, Scrape};
 
 /// How far a lookup has come, for people who wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,39 @@ pub struct Progress {
     pub closest: Option<NodeId>,
 }
 
+/// About how many announced a topic, as the nodes say that store it (BEP 33). A node can say what it likes; those that have no
+/// reason to lie do not always answer such a question, so the truth is rather higher.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Headcount {
+    /// Peers that have all there is of the torrent.
+    pub seeds: u64,
+    /// The others.
+    pub others: u64,
+    /// How many nodes told.
+    pub nodes: usize,
+}
+
+/// What the nodes told of how many there are, put together: who announced to all of them counts once.
+#[derive(Debug, Default)]
+struct Tally {
+    seeds: Bloom,
+    others: Bloom,
+    nodes: usize,
+}
+
+impl Tally {
+    fn add(&mut self, scrape: Scrape<'_>) {
+        scrape.seeds.into_iter().for_each(|filter| self.seeds.merge(filter));
+        scrape.peers.into_iter().for_each(|filter| self.others.merge(filter));
+        self.nodes += usize::from(scrape != Scrape::default());
+    }
+
+    fn count(&self) -> Headcount {
+        let [seeds, others] = [&self.seeds, &self.others].map(|filter| filter.estimate().round() as u64);
+        Headcount { seeds, others, nodes: self.nodes }
+    }
+}
+
 /// The search for the peers of a topic: one lookup in each address family.
 #[derive(Debug)]
 pub(super) struct Search {
@@ -27,6 +60,8 @@ pub(super) struct Search {
     holders: usize,
     /// Nodes that answered the lookups that are over.
     answered: usize,
+    /// If that was asked for.
+    tally: Option<Box<Tally>>,
 }
 
 /// Asking without being found.
@@ -34,7 +69,21 @@ impl Dht {
     /// Searches the peers of a topic, without announcing anything. They are told of in [`Event::Peers`] as nodes name them,
     /// and the end in [`Event::Sought`]; at once if more than [`limits::DHT_SEARCHES`] are under way, or nobody is known.
     pub fn find_peers(&mut self, cx: &mut Cx<'_>, topic: InfoHash) {
-        if self.searches.contains_key(&topic) {
+        self.search(cx, topic, None);
+    }
+
+    /// The same, asking also how many there are: [`Event::Sought`] tells. An answer is longer by half a kilobyte then.
+    pub fn count_peers(&mut self, cx: &mut Cx<'_>, topic: InfoHash) {
+        let mut tally = Tally::default();
+        if let Some((seeds, others)) = self.store.filters(&topic) {
+            tally.add(Scrape { seeds: Some(seeds.as_bytes()), peers: Some(others.as_bytes()) });
+        }
+        self.search(cx, topic, Some(tally.into()));
+    }
+
+    fn search(&mut self, cx: &mut Cx<'_>, topic: InfoHash, tally: Option<Box<Tally>>) {
+        if let Some(search) = self.searches.get_mut(&topic) {
+            search.tally = search.tally.take().or(tally);
             return;
         }
         let begun = match self.searches.len() < limits::DHT_SEARCHES {
@@ -45,9 +94,10 @@ impl Dht {
         };
         let lookups: Vec<LookupId> = begun.into_iter().flatten().collect();
         if lookups.is_empty() {
-            return self.tell(Event::Sought { topic, holders: 0, answered: 0 });
+            let count = tally.map(|tally| tally.count());
+            return self.tell(Event::Sought { topic, holders: 0, answered: 0, count });
         }
-        self.searches.insert(topic, Search { lookups, holders: 0, answered: 0 });
+        self.searches.insert(topic, Search { lookups, holders: 0, answered: 0, tally });
         self.report_stored(topic);
         self.pump(cx);
     }
@@ -80,10 +130,16 @@ impl Dht {
         })
     }
 
-    /// A node named peers of a topic that is searched.
-    pub(super) fn on_search_step(&mut self, topic: InfoHash, found: bool) {
+    /// Whether nodes are to be asked how many there are.
+    pub(super) fn is_counting(&self, topic: &InfoHash) -> bool {
+        self.searches.get(topic).is_some_and(|search| search.tally.is_some())
+    }
+
+    /// A node answered a step of a search, and may have named peers.
+    pub(super) fn on_search_step(&mut self, topic: InfoHash, found: bool, scrape: Scrape<'_>) {
         if let Some(search) = self.searches.get_mut(&topic) {
             search.holders += usize::from(found);
+            search.tally.iter_mut().for_each(|tally| tally.add(scrape));
         }
     }
 
@@ -94,15 +150,16 @@ impl Dht {
         search.answered += progress.answered;
         if search.lookups.is_empty() {
             let Search { holders, answered, .. } = *search;
+            let count = search.tally.as_ref().map(|tally| tally.count());
             self.searches.remove(&topic);
-            self.tell(Event::Sought { topic, holders, answered });
+            self.tell(Event::Sought { topic, holders, answered, count });
         }
     }
 
     /// Begins every search anew: our addresses have changed.
     pub(super) fn restart_searches(&mut self, cx: &mut Cx<'_>) {
-        for topic in std::mem::take(&mut self.searches).into_keys() {
-            self.find_peers(cx, topic);
+        for (topic, search) in std::mem::take(&mut self.searches) {
+            self.search(cx, topic, search.tally);
         }
     }
 }

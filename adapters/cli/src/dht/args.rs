@@ -46,6 +46,9 @@ pub(crate) enum DhtCommand {
         /// Allow a code of fewer than 6 characters.
         #[arg(long, requires = "code")]
         weak_code: bool,
+        /// Also ask how many peers there are (BEP 33). Not every node tells.
+        #[arg(long)]
+        scrape: bool,
         #[command(flatten)]
         options: GuestOptions,
     },

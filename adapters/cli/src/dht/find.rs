@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use folkmoot::core::dht::Headcount;
 use folkmoot::{Code, DhtError, Error, Host, InfoHash};
 
 use super::args::GuestOptions;
 use super::guest::{self, Failure, Guest, Report};
-use super::lines::{AnnouncedLine, PeerLine, PongLine, SoughtLine, ms, software};
+use super::lines::{AnnouncedLine, PeerLine, PongLine, ScrapeLine, SoughtLine, ms, software};
 use crate::exit::Exit;
 
 pub(super) fn ping(host: &Host, options: &GuestOptions, started: Instant) -> Exit {
@@ -46,8 +47,8 @@ async fn resolve(host: &Host) -> Result<Vec<SocketAddr>, Failure> {
 
 pub(super) fn lookup(
     topic: Option<InfoHash>,
-    code: Option<&str>,
-    weak_code: bool,
+    (code, weak_code): (Option<&str>, bool),
+    scrape: bool,
     options: &GuestOptions,
     started: Instant,
 ) -> Exit {
@@ -65,12 +66,15 @@ pub(super) fn lookup(
             }
             None => topic.unwrap_or_default(),
         };
-        find(guest, topic).await
+        find(guest, topic, scrape).await
     })
 }
 
-async fn find(guest: &Guest, topic: InfoHash) -> Result<Exit, Failure> {
-    let mut search = guest.dht.find_peers(topic).await?;
+async fn find(guest: &Guest, topic: InfoHash, scrape: bool) -> Result<Exit, Failure> {
+    let mut search = match scrape {
+        true => guest.dht.count_peers(topic).await?,
+        false => guest.dht.find_peers(topic).await?,
+    };
     let mut peers = 0;
     let listed = async {
         while let Some(peer) = search.next().await {
@@ -80,10 +84,19 @@ async fn find(guest: &Guest, topic: InfoHash) -> Result<Exit, Failure> {
         Ok::<(), Failure>(())
     };
     let in_time = guest.in_time(topic, listed).await.transpose()?.is_some();
-    let answered = search.answered();
+    let (answered, count) = (search.answered(), search.count());
     if guest.report.is_json() {
-        let sought = SoughtLine { topic: topic.to_string(), peers, answered };
+        let scrape = count.map(|Headcount { seeds, others, nodes }| ScrapeLine { seeds, others, nodes });
+        let sought = SoughtLine { topic: topic.to_string(), peers, answered, scrape };
         guest.report.result("sought", sought, "")?;
+    }
+    match count {
+        Some(Headcount { nodes: 0, .. }) => guest.report.note("no node told how many there are"),
+        Some(Headcount { seeds, others, nodes }) => guest.report.note(format_args!(
+            "about {} announced it, {seeds} of them with all there is of it, say {nodes} nodes",
+            seeds + others
+        )),
+        None => {}
     }
     let nodes = answered.map_or_else(String::new, |answered| format!(" {answered} nodes answered."));
     match (peers, in_time) {

@@ -37,6 +37,16 @@ pub(super) struct SoughtLine {
     pub(super) topic: String,
     pub(super) peers: usize,
     pub(super) answered: Option<usize>,
+    /// If it was asked for and the search ended in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) scrape: Option<ScrapeLine>,
+}
+
+#[derive(Serialize)]
+pub(super) struct ScrapeLine {
+    pub(super) seeds: u64,
+    pub(super) others: u64,
+    pub(super) nodes: usize,
 }
 
 #[derive(Serialize)]

@@ -19,8 +19,8 @@ pub(crate) fn run(command: DhtCommand, started: Instant) -> Exit {
     match command {
         DhtCommand::Serve(options) => serve::run(&options, started),
         DhtCommand::Ping { addr, options } => find::ping(&addr, &options, started),
-        DhtCommand::Lookup { topic, code, weak_code, options } => {
-            find::lookup(topic, code.as_deref(), weak_code, &options, started)
+        DhtCommand::Lookup { topic, code, weak_code, scrape, options } => {
+            find::lookup(topic, (code.as_deref(), weak_code), scrape, &options, started)
         }
         DhtCommand::Announce { topic, port, options } => find::announce(topic, port, &options, started),
         DhtCommand::Get { target, public_key, salt, options } => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_channel::{Receiver, Sender};
 use async_io::Timer;
 use folkmoot_core::base::{InfoHash, NodeId};
-use folkmoot_core::dht::{Event, Item, ItemId, Known, NotStored, Progress, Stats};
+use folkmoot_core::dht::{Event, Headcount, Item, ItemId, Known, NotStored, Progress, Stats};
 use folkmoot_core::node::Trouble;
 use futures_lite::FutureExt as _;
 use thiserror::Error;
@@ -96,6 +96,7 @@ pub struct PeerSearch {
     fresh: Vec<SocketAddr>,
     seen: BTreeSet<SocketAddr>,
     answered: Option<usize>,
+    count: Option<Headcount>,
 }
 
 /// The search for an item.
@@ -158,8 +159,16 @@ impl Dht {
     ///
     /// If the node has stopped.
     pub async fn find_peers(&self, topic: InfoHash) -> Result<PeerSearch, DhtError> {
-        let events = self.begin(Task::FindPeers(topic)).await?;
-        Ok(PeerSearch { events, fresh: Vec::new(), seen: BTreeSet::new(), answered: None })
+        Ok(PeerSearch::of(self.begin(Task::FindPeers(topic)).await?))
+    }
+
+    /// The same, asking also how many there are: [`PeerSearch::count`].
+    ///
+    /// # Errors
+    ///
+    /// If the node has stopped.
+    pub async fn count_peers(&self, topic: InfoHash) -> Result<PeerSearch, DhtError> {
+        Ok(PeerSearch::of(self.begin(Task::CountPeers(topic)).await?))
     }
 
     /// Announces once that there is a peer of a topic at `port` of this machine, and returns how many nodes took it. They forget
@@ -268,6 +277,10 @@ impl Dht {
 }
 
 impl PeerSearch {
+    fn of(events: Receiver<Event>) -> Self {
+        Self { events, fresh: Vec::new(), seen: BTreeSet::new(), answered: None, count: None }
+    }
+
     /// The next peer that some node named, each only once; `None` when the search is over. Anyone can announce any address, so
     /// none of them is proven.
     pub async fn next(&mut self) -> Option<SocketAddr> {
@@ -282,8 +295,8 @@ impl PeerSearch {
                         peers.into_iter().rev().filter(|&peer| seen.len() < MAX_PEERS && seen.insert(peer)),
                     );
                 }
-                Event::Sought { answered, .. } => {
-                    self.answered = Some(answered);
+                Event::Sought { answered, count, .. } => {
+                    (self.answered, self.count) = (Some(answered), count);
                     return None;
                 }
                 _ => {}
@@ -294,6 +307,12 @@ impl PeerSearch {
     /// How many nodes answered, once the search is over.
     pub fn answered(&self) -> Option<usize> {
         self.answered
+    }
+
+    /// About how many peers there are, by the word of the nodes that store them (BEP 33), once a
+    /// [search that asks for it](Dht::count_peers) is over.
+    pub fn count(&self) -> Option<Headcount> {
+        self.count
     }
 }
 

@@ -209,6 +209,7 @@ impl DhtNode {
                 self.with(|dht, cx| match task {
                     Task::Ping(addr) => dht.ping(cx, addr),
                     Task::FindPeers(topic) => dht.find_peers(cx, topic),
+                    Task::CountPeers(topic) => dht.count_peers(cx, topic),
                     Task::Announce(topic, port) => dht.announce_port(cx, topic, port),
                     Task::Get(id) => dht.get(cx, id, None),
                     Task::Put(Item::Immutable(value), _) => drop(dht.put_immutable(cx, value)),

@@ -30,6 +30,7 @@ pub(super) enum Call {
 pub(super) enum Task {
     Ping(SocketAddr),
     FindPeers(InfoHash),
+    CountPeers(InfoHash),
     Announce(InfoHash, u16),
     Get(ItemId),
     Put(Item, Option<i64>),
@@ -51,7 +52,10 @@ impl Task {
     pub(super) fn concerns(&self, event: &Event) -> bool {
         match (self, event) {
             (Self::Ping(at), Event::Pong { addr, .. } | Event::Silent { addr }) => at == addr,
-            (Self::FindPeers(wanted), Event::Peers { topic, .. } | Event::Sought { topic, .. })
+            (
+                Self::FindPeers(wanted) | Self::CountPeers(wanted),
+                Event::Peers { topic, .. } | Event::Sought { topic, .. },
+            )
             | (Self::Announce(wanted, _), Event::Announced { topic, .. } | Event::NotAnnounced { topic }) => {
                 wanted == topic
             }

@@ -1,6 +1,7 @@
 //! Asking without being found: searches, pings, and announcements of another port.
 
 use super::*;
+use crate::wire::krpc::{Bloom, Scrape};
 
 fn peers(world: &World, host: usize) -> Vec<SocketAddr> {
     let told = world.hosts[host].events.iter().filter_map(|(_, event)| match event {
@@ -27,7 +28,8 @@ fn a_search_finds_peers_and_leaves_no_trace() {
         assert!(last.closest.is_none() || distance(&progress) <= distance(&last), "never farther");
         last = progress;
     }
-    assert!(last.answered >= 8 && last.closest.is_some(), "{last:?}");
+    // All answers to what was asked at once come at once, so nothing is seen between the last but one and the end.
+    assert!(last.answered >= 4 && last.asked >= 8 && last.closest.is_some(), "{last:?}");
     let listens = SocketAddr::new(world.hosts[7].addr.ip(), 5_000);
     assert!(world.has(
         9,
@@ -45,7 +47,10 @@ fn a_search_where_nobody_is_known_ends_at_once() {
     let mut world = World::new(71);
     let host = world.add("8.1.1.1:6881".parse().unwrap(), Config::default());
     world.with(host, |dht, cx| dht.find_peers(cx, TOPIC));
-    assert!(world.has(host, |event| *event == Event::Sought { topic: TOPIC, holders: 0, answered: 0 }));
+    assert!(
+        world.has(host, |event| *event
+            == Event::Sought { topic: TOPIC, holders: 0, answered: 0, count: None })
+    );
 }
 
 #[test]
@@ -87,4 +92,61 @@ fn pings() {
     assert!(world.has(0, |event| *event == pong));
     let silent = world.hosts[0].events.iter().filter(|(_, event)| *event == Event::Silent { addr: gone });
     assert_eq!(silent.count(), 1);
+}
+
+#[test]
+fn a_scrape_counts_each_once() {
+    let mut world = World::private(74, 20);
+    world.run(secs(5));
+    for host in 1..6 {
+        // All are on one machine, so one address.
+        world.announce(host);
+    }
+    world.run(secs(5));
+    let counted = |world: &World, host: usize| {
+        world.hosts[host].events.iter().rev().find_map(|(_, event)| match event {
+            Event::Sought { count, .. } => Some(*count),
+            _ => None,
+        })
+    };
+    world.with(19, |dht, cx| dht.count_peers(cx, TOPIC));
+    world.run(secs(5));
+    let Some(Some(count)) = counted(&world, 19) else { panic!("not counted") };
+    assert_eq!((count.seeds, count.others), (0, 1), "one address, told of by many");
+    assert!(count.nodes >= 4, "{count:?}");
+    world.with(18, |dht, cx| dht.find_peers(cx, TOPIC));
+    world.run(secs(5));
+    assert_eq!(counted(&world, 18), Some(None), "not asked for");
+    world.with(17, |dht, cx| dht.count_peers(cx, InfoHash([1; 20])));
+    world.run(secs(5));
+    assert_eq!(counted(&world, 17), Some(Some(Headcount::default())));
+}
+
+/// BEP 33's own vector, in parts from several nodes, as libtorrent and others send them to whoever asks.
+#[test]
+fn a_scrape_of_bep33s_vector_from_several_nodes() {
+    let mut world = World::new(75);
+    world.add("8.1.1.1:6881".parse().unwrap(), Config::default());
+    let nodes: Vec<SocketAddr> = (0..4).map(|n| ([9, n, 0, 1], 6_881).into()).collect();
+    world.with(0, |dht, cx| dht.bootstrap(cx, &nodes));
+    world.with(0, |dht, cx| dht.count_peers(cx, TOPIC));
+    let mut parts: [Bloom; 4] = Default::default();
+    (0..=255).for_each(|last| parts[last as usize % 2].insert([192, 0, 2, last].into()));
+    (0..1_000_u16).for_each(|n| parts[2 + n as usize % 2].insert([0x2001, 0xdb8, 0, 0, 0, 0, 0, n].into()));
+    let mut asked = 0;
+    for (_, to, bytes) in std::mem::take(&mut world.strays) {
+        let Message { tid, body: Body::Query(query), .. } = Message::parse(&bytes).unwrap() else { continue };
+        let Call::GetPeers { scrape, .. } = query.call else { continue };
+        assert!(scrape);
+        let n = nodes.iter().position(|node| *node == to).unwrap();
+        let scrape = Scrape { seeds: None, peers: Some(parts[n].as_bytes()) };
+        let body = Body::Response(Response { id: NodeId([n as u8; 20]), scrape, ..Response::default() });
+        let answer = Message { tid, version: None, capabilities: Capabilities::NONE, body }.encode();
+        world.deliver(0, to, &answer);
+        asked += 1;
+    }
+    assert_eq!(asked, 4);
+    world.run(secs(5));
+    let expected = Some(Headcount { seeds: 0, others: 1_225, nodes: 4 });
+    assert!(world.has(0, |event| matches!(event, Event::Sought { count, .. } if *count == expected)));
 }
