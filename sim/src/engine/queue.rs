@@ -1,30 +1,39 @@
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use folkmoot_core::base::Time;
 
-/// Slots in the ring.
-const SLOTS: u64 = 1 << 16;
-/// A slot is 2^12 µs = 4.096 ms wide, so the ring reaches 268 s ahead.
+/// The finest slots are 2^12 µs = 4.096 ms wide.
 const WIDTH_BITS: u32 = 12;
-/// The end of a list.
-const NIL: u32 = u32::MAX;
+/// A slot of one level is as wide as a whole turn of the level below, 2^8 slots.
+const TURN_BITS: u32 = 8;
+const SLOTS: usize = 1 << TURN_BITS;
+/// Enough for all times there are: slots are 4 ms, 1 s, 268 s, 19 h, 203 days, 143 years and 36,534 years wide.
+const LEVELS: usize = 7;
+/// What a slot has room for is kept for the next one if it is no more than this, in events.
+const SPARE_ROOM: usize = 4_096;
+/// So many of these are kept.
+const SPARES: usize = 64;
 
 /// The event queue: totally ordered by time, then by the order of insertion, and no slower with millions pending.
 ///
-/// Events of the current 4 ms wait in a small heap; those of the next 268 s in a ring of slots, each an unsorted list,
-/// with a two-level bitmap to find the next one that is not empty; later ones in a big heap. Nearly every event of a
-/// network is in the ring, where pushing costs the same at any load.
+/// A hierarchy of wheels. An event waits in the coarsest slot that it does not share with the present moment, and goes down a
+/// level when the present reaches that slot; the events of the finest slot are sorted. So all that happens to an event are a
+/// few copies from list to list, and the ends of these lists stay in the cache: where a heap jumps through all its memory, this
+/// runs through it.
+///
+/// Lists are in the order of insertion, and an event can only be put into a finer slot once the coarser one around it was
+/// emptied. So a stable sort is all it takes for events of the same time to stay in order.
 #[derive(Debug)]
 pub struct EventQueue<T> {
-    /// The slot (time / 4.096 ms) whose events are in `current`.
+    /// The finest slot (time / 4.096 ms) that was reached.
     cursor: u64,
-    current: BinaryHeap<Entry<T>>,
-    heads: Box<[u32]>,
-    occupied: Bitmap,
-    cells: Vec<Cell<T>>,
-    free: u32,
-    far: BinaryHeap<Entry<T>>,
+    /// Its events, the next one last.
+    current: Vec<Entry<T>>,
+    /// What was pushed into it, or before it, since it was reached. Comes after what is in `current` of the same time.
+    late: BinaryHeap<Late<T>>,
+    levels: Box<[Level<T>; LEVELS]>,
+    spares: Vec<Vec<Entry<T>>>,
     pushed: u64,
     len: usize,
 }
@@ -32,14 +41,20 @@ pub struct EventQueue<T> {
 #[derive(Clone, Copy, Debug)]
 struct Entry<T> {
     at: Time,
-    seq: u64,
     event: T,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Cell<T> {
+struct Late<T> {
     entry: Entry<T>,
-    next: u32,
+    seq: u64,
+}
+
+#[derive(Debug)]
+struct Level<T> {
+    slots: [Vec<Entry<T>>; SLOTS],
+    /// A bit for each slot that is not empty.
+    occupied: [u64; SLOTS / 64],
 }
 
 impl<T: Copy> EventQueue<T> {
@@ -47,42 +62,44 @@ impl<T: Copy> EventQueue<T> {
     pub fn new() -> Self {
         Self {
             cursor: 0,
-            current: BinaryHeap::new(),
-            heads: vec![NIL; SLOTS as usize].into_boxed_slice(),
-            occupied: Bitmap::new(),
-            cells: Vec::new(),
-            free: NIL,
-            far: BinaryHeap::new(),
+            current: Vec::new(),
+            late: BinaryHeap::new(),
+            levels: Box::new(std::array::from_fn(|_| Level::new())),
+            spares: Vec::new(),
             pushed: 0,
             len: 0,
         }
     }
 
     /// Adds an event. Among events of the same time, the one pushed first comes first.
+    #[inline]
     pub fn push(&mut self, at: Time, event: T) {
-        let entry = Entry { at, seq: self.pushed, event };
-        self.pushed += 1;
         self.len += 1;
-        let slot = slot_of(at);
-        if slot <= self.cursor {
-            self.current.push(entry);
-        } else if slot - self.cursor < SLOTS {
-            self.push_ring(slot, entry);
+        let entry = Entry { at, event };
+        if slot_of(at) > self.cursor {
+            self.place(entry);
         } else {
-            self.far.push(entry);
+            self.late.push(Late { entry, seq: self.pushed });
+            self.pushed += 1;
         }
     }
 
-    /// When the next event is due. Takes `&mut self` because finding out may move the ring on.
+    /// When the next event is due. Takes `&mut self` because finding out may move the wheels on.
     pub fn next_at(&mut self) -> Option<Time> {
         self.advance();
-        self.current.peek().map(|entry| entry.at)
+        let current = self.current.last().map(|entry| entry.at);
+        current.into_iter().chain(self.late.peek().map(|late| late.entry.at)).min()
     }
 
     /// Takes the next event.
+    #[inline]
     pub fn pop(&mut self) -> Option<(Time, T)> {
         self.advance();
-        let entry = self.current.pop()?;
+        let entry = match (self.current.last(), self.late.peek()) {
+            (Some(entry), Some(late)) if late.entry.at < entry.at => self.late.pop()?.entry,
+            (Some(_), _) => self.current.pop()?,
+            (None, _) => self.late.pop()?.entry,
+        };
         self.len -= 1;
         Some((entry.at, entry.event))
     }
@@ -97,51 +114,58 @@ impl<T: Copy> EventQueue<T> {
         self.len == 0
     }
 
-    fn push_ring(&mut self, slot: u64, entry: Entry<T>) {
-        let index = (slot % SLOTS) as usize;
-        let cell = Cell { entry, next: self.heads[index] };
-        let handle = if self.free == NIL {
-            self.cells.push(cell);
-            (self.cells.len() - 1) as u32
-        } else {
-            let handle = self.free;
-            self.free = std::mem::replace(&mut self.cells[handle as usize], cell).next;
-            handle
-        };
-        self.heads[index] = handle;
-        self.occupied.set(index);
+    /// Puts an event that is due after the current slot where it waits.
+    #[inline]
+    fn place(&mut self, entry: Entry<T>) {
+        let slot = slot_of(entry.at);
+        let level = (slot ^ self.cursor).ilog2() / TURN_BITS;
+        let index = digit(slot, level);
+        let level = &mut self.levels[level as usize];
+        let list = &mut level.slots[index];
+        if list.capacity() == 0
+            && let Some(spare) = self.spares.pop()
+        {
+            *list = spare;
+        }
+        list.push(entry);
+        level.occupied[index / 64] |= 1 << (index % 64);
     }
 
-    /// Makes `current` hold the next event, if there is any.
+    /// Makes `current` or `late` hold the next event, if there is any.
+    #[inline]
     fn advance(&mut self) {
-        if !self.current.is_empty() {
-            return;
+        while self.current.is_empty() && self.late.is_empty() && self.len > 0 {
+            self.turn();
         }
-        let near =
-            self.occupied.next(((self.cursor + 1) % SLOTS) as usize).map(|steps| self.cursor + 1 + steps);
-        let far = self.far.peek().map(|entry| slot_of(entry.at));
-        let Some(slot) = near.into_iter().chain(far).min() else { return };
-        self.cursor = slot;
-        let mut due = std::mem::take(&mut self.current).into_vec();
-        if near == Some(slot) {
-            self.take_slot((slot % SLOTS) as usize, &mut due);
-        }
-        while let Some(entry) = self.far.peek().filter(|entry| slot_of(entry.at) == slot) {
-            due.push(*entry);
-            self.far.pop();
-        }
-        self.current = due.into();
     }
 
-    fn take_slot(&mut self, index: usize, into: &mut Vec<Entry<T>>) {
-        let mut handle = std::mem::replace(&mut self.heads[index], NIL);
-        self.occupied.clear(index);
-        while handle != NIL {
-            let cell = &mut self.cells[handle as usize];
-            into.push(cell.entry);
-            let next = std::mem::replace(&mut cell.next, self.free);
-            self.free = handle;
-            handle = next;
+    /// Moves on to the next slot that is not empty, on the finest level that has one.
+    fn turn(&mut self) {
+        let next = (0u32..)
+            .zip(self.levels.iter())
+            .find_map(|(n, level)| Some((n, level.after(digit(self.cursor, n))?)));
+        let Some((n, index)) = next else { return };
+        let shift = n * TURN_BITS;
+        let above = self.cursor >> (shift + TURN_BITS);
+        self.cursor = ((above << TURN_BITS) | index as u64) << shift;
+        let level = &mut self.levels[n as usize];
+        level.occupied[index / 64] &= !(1 << (index % 64));
+        let mut list = std::mem::take(&mut level.slots[index]);
+        if n == 0 {
+            std::mem::swap(&mut self.current, &mut list);
+        } else {
+            for entry in list.drain(..) {
+                if slot_of(entry.at) == self.cursor {
+                    self.current.push(entry);
+                } else {
+                    self.place(entry);
+                }
+            }
+        }
+        self.current.reverse();
+        self.current.sort_by_key(|entry| Reverse(entry.at));
+        if (1..=SPARE_ROOM).contains(&list.capacity()) && self.spares.len() < SPARES {
+            self.spares.push(list);
         }
     }
 }
@@ -152,84 +176,54 @@ impl<T: Copy> Default for EventQueue<T> {
     }
 }
 
+impl<T> Level<T> {
+    fn new() -> Self {
+        Self { slots: [const { Vec::new() }; SLOTS], occupied: [0; SLOTS / 64] }
+    }
+
+    /// The next slot that is not empty, after one.
+    fn after(&self, index: usize) -> Option<usize> {
+        let start = index + 1;
+        (start / 64..SLOTS / 64).find_map(|word| {
+            let mask = if word == start / 64 { !0 << (start % 64) } else { !0 };
+            let bits = self.occupied[word] & mask;
+            (bits != 0).then(|| word * 64 + bits.trailing_zeros() as usize)
+        })
+    }
+}
+
 fn slot_of(at: Time) -> u64 {
     at.as_micros() >> WIDTH_BITS
 }
 
+/// Which slot of a level a time is in.
+fn digit(slot: u64, level: u32) -> usize {
+    (slot >> (level * TURN_BITS)) as usize % SLOTS
+}
+
 /// Reversed, because [`BinaryHeap`] pops the greatest.
-impl<T> Ord for Entry<T> {
+impl<T> Ord for Late<T> {
     fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.seq).cmp(&(self.at, self.seq))
+        (other.entry.at, other.seq).cmp(&(self.entry.at, self.seq))
     }
 }
 
-impl<T> PartialOrd for Entry<T> {
+impl<T> PartialOrd for Late<T> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<T> PartialEq for Entry<T> {
+impl<T> PartialEq for Late<T> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl<T> Eq for Entry<T> {}
-
-/// Which slots are not empty: a bit each, and above them a bit for each word that is not zero.
-#[derive(Debug)]
-struct Bitmap {
-    words: Box<[u64; 1024]>,
-    summary: [u64; 16],
-}
-
-impl Bitmap {
-    fn new() -> Self {
-        Self { words: Box::new([0; 1024]), summary: [0; 16] }
-    }
-
-    fn set(&mut self, bit: usize) {
-        self.words[bit / 64] |= 1 << (bit % 64);
-        self.summary[bit / 4096] |= 1 << (bit / 64 % 64);
-    }
-
-    fn clear(&mut self, bit: usize) {
-        let word = &mut self.words[bit / 64];
-        *word &= !(1 << (bit % 64));
-        if *word == 0 {
-            self.summary[bit / 4096] &= !(1 << (bit / 64 % 64));
-        }
-    }
-
-    /// How many steps from `start` the next bit set is, going round.
-    fn next(&self, start: usize) -> Option<u64> {
-        let bit = self.at_or_after(start).or_else(|| self.at_or_after(0))?;
-        Some((bit as u64).wrapping_sub(start as u64) % SLOTS)
-    }
-
-    fn at_or_after(&self, start: usize) -> Option<usize> {
-        let word = start / 64;
-        let here = self.words[word] & (!0 << (start % 64));
-        if here != 0 {
-            return Some(word * 64 + here.trailing_zeros() as usize);
-        }
-        let from = word + 1;
-        (from / 64..16).find_map(|group| {
-            let mask = if group == from / 64 { !0 << (from % 64) } else { !0 };
-            let words = self.summary[group] & mask;
-            (words != 0).then(|| {
-                let word = group * 64 + words.trailing_zeros() as usize;
-                word * 64 + self.words[word].trailing_zeros() as usize
-            })
-        })
-    }
-}
+impl<T> Eq for Late<T> {}
 
 #[cfg(test)]
 mod tests {
-    use std::cmp::Reverse;
-
     use quickcheck::quickcheck;
 
     use super::*;
@@ -261,7 +255,7 @@ mod tests {
 
     quickcheck! {
         fn pops_as_a_plain_heap_does(steps: Vec<(bool, u32, u8)>) -> bool {
-            // The shift spreads the delays from microseconds to an hour: current slot, ring and far heap.
+            // The shift spreads the delays from microseconds to an hour: all levels.
             agree(steps.into_iter().map(|(pop, ahead, shift)| (pop, u64::from(ahead) >> (shift % 32))));
             true
         }
@@ -283,14 +277,35 @@ mod tests {
     }
 
     #[test]
-    fn slots_a_full_turn_apart_are_not_mixed_up() {
-        let turn = SLOTS << WIDTH_BITS;
+    fn turns_of_all_levels_are_told_apart() {
+        let turns = (0..LEVELS as u32).map(|level| 1u64 << (WIDTH_BITS + level * TURN_BITS));
+        let mut times: Vec<u64> = turns.flat_map(|turn| [turn - 1, turn, turn + 5, 2 * turn + 5]).collect();
+        times.extend([0, 5, 5]);
         let mut queue = EventQueue::new();
-        for at in [2 * turn + 5, turn + 5, 5, turn - 1, turn, 0] {
-            queue.push(Time::from_micros(at), at);
+        for at in times.iter().rev() {
+            queue.push(Time::from_micros(*at), *at);
         }
+        times.sort_unstable();
         let order: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|(_, at)| at).collect();
-        assert_eq!(order, [0, 5, turn - 1, turn, turn + 5, 2 * turn + 5]);
+        assert_eq!(order, times);
+    }
+
+    #[test]
+    fn what_comes_at_one_time_stays_in_order_through_all_levels() {
+        let far = Time::from_micros(1 << 40);
+        let mut queue = EventQueue::new();
+        (0..5).for_each(|n| queue.push(far, n));
+        // Each brings the present closer, so that the next ones of `far` go into finer slots.
+        for (before, n) in [(1u64 << 30, 5), (1 << 22, 6), (1 << 14, 7), (100, 8), (1, 9)] {
+            let step = Time::from_micros((1 << 40) - before);
+            queue.push(step, 99);
+            assert_eq!(queue.pop(), Some((step, 99)));
+            queue.push(far, n);
+        }
+        assert_eq!(queue.pop(), Some((far, 0)));
+        queue.push(far, 10);
+        let rest: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|(_, n)| n).collect();
+        assert_eq!(rest, (1..=10).collect::<Vec<_>>());
     }
 
     #[test]

@@ -66,7 +66,9 @@ impl World {
             Passage::TooBig(mtu) => self.refuse_size(handle, mtu),
             Passage::Arrives(at, again) => {
                 self.queue.push(at, happening(handle));
-                if let Some((at, packet)) = again.zip(self.packets.get(handle).cloned()) {
+                if let Some(at) = again
+                    && let Some(packet) = self.packets.get(handle).cloned()
+                {
                     self.counts.duplicated += 1;
                     self.record(&packet, None, Fate::Duplicated);
                     let copy = self.packets.insert(packet);
