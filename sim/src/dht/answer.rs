@@ -20,7 +20,7 @@ pub(super) fn target_of(query: &Query<'_>) -> Option<[u8; 20]> {
 }
 
 /// The answer of a node with this id to a question, in KRPC: nodes if they were asked for, and peers likewise.
-pub(super) fn answer(
+pub(crate) fn answer(
     id: NodeId,
     from: SocketAddr,
     (tid, query): (&[u8], &Query<'_>),

@@ -33,6 +33,7 @@ mod trail;
 
 pub use address::Prefixes;
 pub use ambient::{Ambient, K, Place};
+pub(crate) use answer::answer;
 pub use foes::{Foes, Sybils, Way};
 pub use joining::{Joining, joinings};
 pub use law::{Law, lognormal};

@@ -1,15 +1,17 @@
 use std::net::SocketAddr;
 
-use folkmoot_core::base::{Cx, Outbox, Rng, Wake};
+use folkmoot_core::base::{Cx, NodeId, Outbox, Rng, Wake};
 use folkmoot_core::dht::{Config, Dht, Mode};
 
-use super::sockets;
+use super::{Manner, sockets};
 use crate::engine::{Host, HostCx};
 
 /// A bare [`Dht`] on a host: one node of a private DHT.
 #[derive(Debug)]
 pub struct DhtHost {
     bootstrap: Vec<SocketAddr>,
+    manner: Manner,
+    id: Option<NodeId>,
     running: Option<Running>,
 }
 
@@ -26,7 +28,12 @@ pub(crate) const DHT_PORT: u16 = 6_881;
 impl DhtHost {
     /// A node that enters the DHT through `bootstrap`.
     pub fn new(bootstrap: Vec<SocketAddr>) -> Self {
-        Self { bootstrap, running: None }
+        Self { bootstrap, manner: Manner::Honest, id: None, running: None }
+    }
+
+    /// The same with other manners, and with an id of its own choice if one is given.
+    pub fn behaving(self, manner: Manner, id: Option<NodeId>) -> Self {
+        Self { manner, id, ..self }
     }
 
     /// The machine; `None` before it started.
@@ -51,7 +58,7 @@ impl Host for DhtHost {
     fn start(&mut self, cx: &mut HostCx<'_>) {
         let (mut rng, mut out) = (Rng::new(cx.entropy(0)), Outbox::default());
         let mut core = Cx { now: cx.now, unix: cx.unix, rng: &mut rng, out: &mut out };
-        let dht = Dht::new(Config { mode: Mode::Server, ..Config::default() }, &mut core);
+        let dht = Dht::new(Config { id: self.id, mode: Mode::Server, ..Config::default() }, &mut core);
         let running = self.running.insert(Running { dht, rng, out });
         let sockets = sockets::sockets(cx.addrs, DHT_PORT);
         running.turn(cx, |dht, core| {
@@ -64,6 +71,10 @@ impl Host for DhtHost {
         if to.port() == DHT_PORT
             && let Some(running) = &mut self.running
         {
+            if let Some(instead) = self.manner.answer(running.dht.id(from.is_ipv4()), from, bytes) {
+                instead.into_iter().for_each(|answer| cx.send(to, from, answer));
+                return;
+            }
             running.turn(cx, |dht, core| {
                 dht.handle_datagram(core, sockets::socket_for(to), Some(to.ip()), from, bytes)
             });

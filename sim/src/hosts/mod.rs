@@ -1,8 +1,10 @@
 //! Programs that come with the simulator: whole nodes, bare DHT nodes, STUN servers, and hosts that mean ill.
 
 mod dht;
+mod disk;
 mod forger;
 mod liar;
+mod manner;
 mod node;
 mod sink;
 mod sockets;
@@ -10,8 +12,11 @@ mod stun;
 
 pub(crate) use dht::DHT_PORT;
 pub use dht::DhtHost;
+pub use disk::Disk;
 pub use forger::Forger;
 pub use liar::{Lie, LyingStun};
+pub use manner::Manner;
+pub(crate) use node::derive;
 pub use node::{Heard, Names, NodeHost};
 pub use sink::{Received, Sink};
 pub(crate) use stun::STUN_PORT;

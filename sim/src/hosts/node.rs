@@ -1,12 +1,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use folkmoot_core::base::{Time, Wake};
 use folkmoot_core::meeting::{Code, Master};
 use folkmoot_core::node::{Answer, Command, Config, Event, Input, Network, Node, Output, RequestKind};
 use sha2::{Digest as _, Sha256};
 
-use super::sockets;
+use super::{Disk, sockets};
 use crate::engine::{Host, HostCx};
 
 /// The names that hosts of a world can resolve.
@@ -25,6 +26,14 @@ pub struct NodeHost {
     node: Option<Node>,
     wake: Option<Wake>,
     heard: VecDeque<Heard>,
+    kept: Option<Kept>,
+}
+
+/// What the shell keeps, and when it writes it next.
+#[derive(Debug)]
+struct Kept {
+    disk: Disk,
+    due: Time,
 }
 
 /// An event of a node, and when it came.
@@ -38,12 +47,26 @@ pub struct Heard {
 
 /// More outputs than this in one drain are a loop that does not end.
 const ENDLESS: usize = 100_000;
+/// When a shell writes whom its node knows: the first time soon, in case the process is killed; from then on every few minutes.
+const FIRST_WRITE: Duration = Duration::from_secs(30);
+const NEXT_WRITE: Duration = Duration::from_secs(6 * 60);
 
 impl NodeHost {
     /// A node that is to start with `config` and use `port`. `run` numbers the starts on this host, so that each has
     /// entropy of its own.
     pub fn new(config: Config, run: u64, port: u16, names: Names) -> Self {
-        Self { config, run, port, names, node: None, wake: None, heard: VecDeque::new() }
+        Self { config, run, port, names, node: None, wake: None, heard: VecDeque::new(), kept: None }
+    }
+
+    /// The same on a machine with a disk, to which the shell writes now and then. What is on it is for [`Config::dht`]: the
+    /// shell reads it before it makes a node.
+    pub fn with_disk(self, disk: Disk) -> Self {
+        Self { kept: Some(Kept { disk, due: Time::ZERO }), ..self }
+    }
+
+    /// The disk, if it has one.
+    pub fn disk_mut(&mut self) -> Option<&mut Disk> {
+        self.kept.as_mut().map(|kept| &mut kept.disk)
     }
 
     /// Hands the node a command.
@@ -105,6 +128,9 @@ impl NodeHost {
 impl Host for NodeHost {
     fn start(&mut self, cx: &mut HostCx<'_>) {
         let entropy = cx.entropy(self.run);
+        if let Some(kept) = &mut self.kept {
+            kept.due = cx.now + FIRST_WRITE;
+        }
         self.node = Some(Node::new(self.config.clone(), entropy, cx.now, cx.unix));
         self.on_addresses(cx);
     }
@@ -126,15 +152,22 @@ impl Host for NodeHost {
     }
 
     fn on_wake(&mut self, cx: &mut HostCx<'_>) {
+        if let (Some(kept), Some(node)) = (&mut self.kept, &self.node)
+            && kept.due <= cx.now
+        {
+            kept.disk.write(&node.dht().snapshot());
+            kept.due = cx.now + NEXT_WRITE;
+        }
         self.input(cx, Input::Tick);
     }
 
     fn next_wake(&self) -> Option<Wake> {
-        self.wake
+        let write = self.kept.as_ref().map(|kept| Wake::new(kept.due, "shell.write"));
+        [self.wake, write].into_iter().flatten().min_by_key(|wake| wake.at)
     }
 }
 
 /// A master secret that is as good as the real one for everybody who does not attack it.
-fn derive(code: &Code) -> Master {
+pub(crate) fn derive(code: &Code) -> Master {
     Master(Sha256::digest(code.as_str()).into())
 }

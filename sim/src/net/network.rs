@@ -43,6 +43,8 @@ struct Realm {
     /// IPv4 addresses given out so far; `None` is that there is no IPv4.
     v4: Option<u32>,
     v6: SixSpace,
+    /// Whether multicast reaches nobody, as behind switches and access points that drop it.
+    is_mute: bool,
 }
 
 /// The IPv6 addresses of a realm.
@@ -96,7 +98,8 @@ const HEADERS_V6: usize = 48;
 impl Network {
     /// Just the internet, with both families.
     pub(crate) fn new() -> Self {
-        let internet = Realm { routes: BTreeMap::new(), uplink: None, v4: Some(0), v6: SixSpace::Sites };
+        let internet =
+            Realm { routes: BTreeMap::new(), uplink: None, v4: Some(0), v6: SixSpace::Sites, is_mute: false };
         let (boxes, links, places) = (Vec::new(), Vec::new(), BTreeMap::new());
         Self { realms: vec![internet], boxes, links, places, public: 0, sites: 0 }
     }
@@ -113,7 +116,7 @@ impl Network {
         let v6 = if has_v6 { SixSpace::Site(self.next_site(), 0) } else { SixSpace::None };
         let v4 = rules.has_v4().then_some(0);
         self.boxes.push(Seat { outer, inner, link, gate: Gate::new(id.0, rules, pool) });
-        self.realms.push(Realm { routes: BTreeMap::new(), uplink: Some(id), v4, v6 });
+        self.realms.push(Realm { routes: BTreeMap::new(), uplink: Some(id), v4, v6, is_mute: false });
         (id, inner)
     }
 
@@ -226,8 +229,18 @@ impl Network {
         self.realms.get(realm.0 as usize)?.uplink.and_then(|id| self.box_link(id))
     }
 
+    /// Lets multicast reach the hosts of a realm, or not; at first it does.
+    pub fn set_multicast(&mut self, realm: RealmId, passes: bool) {
+        if let Some(realm) = self.realms.get_mut(realm.0 as usize) {
+            realm.is_mute = !passes;
+        }
+    }
+
     /// All hosts in a realm but one, for its multicast.
     pub(crate) fn neighbours(&self, realm: RealmId, but: HostId) -> Vec<HostId> {
+        if self.realms.get(realm.0 as usize).is_none_or(|realm| realm.is_mute) {
+            return Vec::new();
+        }
         let there = self.places.iter().filter(|(id, place)| place.realm == realm && **id != but);
         there.filter(|(_, place)| !place.addresses.is_empty()).map(|(id, _)| *id).collect()
     }

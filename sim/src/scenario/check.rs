@@ -48,6 +48,8 @@ const LISTED: usize = 20;
 pub(super) struct Checker {
     people: Vec<Person>,
     verdicts: Vec<Vec<Verdict>>,
+    /// The best that the oracle ever said of a pair.
+    pub(super) best: Vec<Vec<Verdict>>,
     severed: Vec<(usize, usize)>,
     said: Vec<Said>,
     by_text: BTreeMap<String, usize>,
@@ -124,7 +126,8 @@ impl Checker {
             .collect();
         let (severed, said, by_text) = (Vec::new(), Vec::new(), BTreeMap::new());
         let (waits, pairs, problems) = (Waits::default(), Pairs::default(), Problems::default());
-        Self { people, verdicts, severed, said, by_text, witness: None, waits, pairs, problems }
+        let best = verdicts.clone();
+        Self { people, verdicts, best, severed, said, by_text, witness: None, waits, pairs, problems }
     }
 
     pub(super) fn started(&mut self, who: usize) {
@@ -164,6 +167,16 @@ impl Checker {
                 format!("member {who}: left meeting {meeting} without being disconnected from {other}");
             self.problem(at, Property::Roster, what);
         }
+    }
+
+    /// The oracle says this of all pairs from now on.
+    pub(super) fn reckon(&mut self, verdicts: Vec<Vec<Verdict>>) {
+        for (best, now) in self.best.iter_mut().flatten().zip(verdicts.iter().flatten()) {
+            if now.direct && !best.direct {
+                *best = *now;
+            }
+        }
+        self.verdicts = verdicts;
     }
 
     pub(super) fn asleep(&mut self, who: usize, asleep: bool) {

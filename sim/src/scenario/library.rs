@@ -14,7 +14,7 @@ const AD: Behavior = Behavior::AddressDependent;
 const APD: Behavior = Behavior::AddressAndPortDependent;
 
 /// The names of all scenarios, the default first, with what each is about.
-pub const NAMES: [(&str, &str); 18] = [
+pub const NAMES: [(&str, &str); 31] = [
     ("open-four", "four members on open hosts meet and talk"),
     ("nat-four", "four members behind different NATs, of which every pair can connect"),
     ("symmetric", "a symmetric NAT among lenient ones"),
@@ -36,6 +36,36 @@ pub const NAMES: [(&str, &str); 18] = [
         "four to eight members behind anything, and for half an hour no quiet minute: all of it is drawn",
     ),
     ("asleep", "one of three sleeps for two minutes, another is cut off; both come back"),
+    ("saved", "a node starts again with whom its DHT knew, and the nodes through whom everyone enters are gone"),
+    ("lost-write", "a power cut while the state is written, a damaged file, a full disk"),
+    ("no-way-in", "nobody is told of any DHT node"),
+    ("household", "two in one household, and two behind one carrier's NAT that sends nothing back inside"),
+    ("hairpin", "households behind one carrier's NAT that sends packets back inside"),
+    ("roaming", "a member moves between networks, gets another address, sleeps on the way"),
+    ("clocks", "clocks an hour wrong, one that drifts, and jumps of a day"),
+    ("midnight", "members come while the meeting's place in the DHT changes"),
+    ("liars", "of five STUN servers one tells the truth in time"),
+    ("hostile-dht", "a third of the DHT is of no use or lies, and sybils crowd around the topic"),
+    ("one-way", "what one sends does not reach another, while the way back is open"),
+    ("black-hole", "a path begins to swallow large packets"),
+    ("hotel", "networks that let only some packets pass, NAT64, and broken IPv6"),
+];
+
+/// Those that are kept as text, with it.
+const WRITTEN: [(&str, &str); 13] = [
+    ("saved", include_str!("../../scenarios/saved.scn")),
+    ("lost-write", include_str!("../../scenarios/lost-write.scn")),
+    ("no-way-in", include_str!("../../scenarios/no-way-in.scn")),
+    ("household", include_str!("../../scenarios/household.scn")),
+    ("hairpin", include_str!("../../scenarios/hairpin.scn")),
+    ("roaming", include_str!("../../scenarios/roaming.scn")),
+    ("clocks", include_str!("../../scenarios/clocks.scn")),
+    ("midnight", include_str!("../../scenarios/midnight.scn")),
+    ("liars", include_str!("../../scenarios/liars.scn")),
+    ("hostile-dht", include_str!("../../scenarios/hostile-dht.scn")),
+    ("one-way", include_str!("../../scenarios/one-way.scn")),
+    ("black-hole", include_str!("../../scenarios/black-hole.scn")),
+    ("hotel", include_str!("../../scenarios/hotel.scn")),
 ];
 
 /// There is no such scenario.
@@ -80,16 +110,23 @@ pub fn find(name: &str, seed: u64) -> Result<Scenario, UnknownScenario> {
         "narrow" => narrow(),
         "gale" => gale(&draws),
         "asleep" => asleep(),
-        _ => return Err(UnknownScenario(name.into())),
+        _ => written(name).ok_or_else(|| UnknownScenario(name.into()))?,
     };
     scenario.name = name.into();
     Ok(scenario)
 }
 
+/// One that is kept as text.
+fn written(name: &str) -> Option<Scenario> {
+    let (_, text) = WRITTEN.iter().find(|(known, _)| *known == name)?;
+    text.parse().ok()
+}
+
 /// The usual infrastructure, and the given homes.
 fn world(homes: Vec<Home>, steps: Vec<Step>) -> Scenario {
     let (name, note, goals) = (String::new(), String::new(), Vec::new());
-    Scenario { name, note, homes, infrastructure: Infrastructure::usual(), steps, goals }
+    let sites = Vec::new();
+    Scenario { name, note, sites, homes, infrastructure: Infrastructure::usual(), steps, goals }
 }
 
 /// The same for a scenario that is not of the library.
@@ -343,6 +380,16 @@ mod tests {
             assert_eq!(find(name, 7), Ok(scenario), "a scenario is a function of its seed");
         }
         assert_eq!(find("nonsense", 0), Err(UnknownScenario("nonsense".into())));
+    }
+
+    #[test]
+    fn what_is_kept_as_text_says_its_name() {
+        for (name, text) in WRITTEN {
+            let flaw = |flaw| panic!("scenarios/{name}.scn: {flaw}");
+            let written = Scenario::parse(text).unwrap_or_else(flaw).scenario;
+            assert_eq!(written.name, name);
+            assert!(text.starts_with("# "), "{name} does not say what it is about");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub use marks::{MARKS, Marks};
 pub use property::Property;
 pub use record::{Class, Record};
 pub use run::{Figure, Noted, Options, Outcome, Played, Role, run, run_traced};
-pub use script::{Act, Goal, Home, Infrastructure, Scenario, Step, Stun, Who};
+pub use script::{Act, Disk, Goal, Home, Hostile, Infrastructure, Place, Scenario, Site, Step, Stun, Who};
 pub use shrink::shrink;
 pub use storm::GENERATION;
 pub use strangers::strangers;

@@ -165,6 +165,7 @@ impl Record {
         Scenario {
             name: String::new(),
             note,
+            sites: Vec::new(),
             homes,
             infrastructure,
             steps: timeline.finish(),

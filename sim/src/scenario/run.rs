@@ -1,19 +1,23 @@
+//! A run: the script is played, and everything is looked at from outside.
+
+mod acts;
+mod goals;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
 use folkmoot_core::base::{DeviceId, Time};
-use folkmoot_core::meeting::Code;
-use folkmoot_core::node::{Command, Event, MeetingHandle, Progress, Tag, Trouble};
+use folkmoot_core::node::{Event, MeetingHandle};
 
 use super::check::{Checker, Problem, Problems};
 use super::marks::Marks;
 use super::property::Property;
-use super::script::{Act, Goal, Scenario, Who};
+use super::script::{Act, Scenario};
 use super::stage::Stage;
 use super::waits::Sample;
 use crate::engine::{Counts, HostId, Record, Tape, Trace, TraceHash};
-use crate::hosts::{NodeHost, Sink};
+use crate::hosts::NodeHost;
 use crate::net::{BoxId, Verdict};
 use crate::stub::Tier;
 
@@ -141,9 +145,8 @@ fn play(scenario: &Scenario, seed: u64, options: Options, trace: Trace) -> Outco
         stage.world.set_tape(Tape::of(members));
     }
     let ids: Vec<_> = stage.members.iter().map(|member| (member.device, member.member)).collect();
-    let hosts: Vec<_> = stage.members.iter().map(|member| member.host).collect();
-    let verdict_row = |a: &HostId| hosts.iter().map(|b| stage.world.can_connect(*a, *b)).collect();
-    let verdicts: Vec<Vec<_>> = hosts.iter().map(verdict_row).collect();
+    let verdicts = stage.verdicts();
+    let cast = stage.roles();
     let smaller = usize::from(ids.len() > 1 && ids[1].0 < ids[0].0);
     let began = stage.world.now();
     let mut director = Director {
@@ -158,6 +161,7 @@ fn play(scenario: &Scenario, seed: u64, options: Options, trace: Trace) -> Outco
         until: options.until.unwrap_or(Time::from_micros(u64::MAX)),
         hard: BTreeSet::new(),
         played: Vec::new(),
+        cast,
     };
     director.play(scenario);
     director.finish(scenario, seed, &verdicts)
@@ -177,6 +181,7 @@ struct Director {
     /// Minutes in which a fault began.
     hard: BTreeSet<u64>,
     played: Vec<Played>,
+    cast: Vec<Role>,
 }
 
 /// What is listed of what is pending.
@@ -229,106 +234,6 @@ impl Director {
             self.check.event(heard.at, who, &heard.event);
             self.events.push(Noted { at: heard.at, member: who, event: heard.event });
         }
-    }
-
-    fn act(&mut self, act: Act) {
-        if act.is_fault() {
-            let minute = self.stage.world.now().saturating_since(self.began).as_secs() / 60;
-            self.hard.insert(minute);
-        }
-        let count = self.stage.members.len();
-        let smaller = self.smaller;
-        let members = |who: Who| who.members(count, smaller);
-        let touched = act.whom().into_iter().flatten().flat_map(members).collect();
-        self.played.push(Played { at: self.stage.world.now(), act, members: touched });
-        match act {
-            Act::Start(who) => members(who).for_each(|n| self.start(n)),
-            Act::Join(who, meeting) => members(who).for_each(|n| self.join(n, meeting)),
-            Act::Say(who, meeting) => members(who).for_each(|n| self.say(n, meeting)),
-            Act::Leave(who, meeting) => members(who).for_each(|n| self.leave(n, meeting)),
-            Act::Crash(who) => members(who).for_each(|n| {
-                self.stage.world.kill(self.stage.members[n].host);
-                self.check.crashed(n);
-            }),
-            Act::Suspend(who) => members(who).for_each(|n| {
-                self.stage.world.suspend(self.stage.members[n].host);
-                self.check.asleep(n, true);
-            }),
-            Act::Resume(who) => members(who).for_each(|n| {
-                let host = self.stage.members[n].host;
-                self.stage.world.resume(host);
-                self.stage.world.with(host, NodeHost::woke);
-                self.check.asleep(n, false);
-                self.listen(n);
-            }),
-            Act::Sever(a, b) => {
-                for (a, b) in members(a).flat_map(|a| members(b).map(move |b| (a, b))) {
-                    self.stage.world.sever(&[self.stage.members[a].host], &[self.stage.members[b].host]);
-                    self.check.severed(a, b);
-                }
-            }
-            Act::Rejoin(a, b) => {
-                for (a, b) in members(a).flat_map(|a| members(b).map(move |b| (a, b))) {
-                    self.stage.world.rejoin(&[self.stage.members[a].host], &[self.stage.members[b].host]);
-                    self.check.rejoined(a, b);
-                }
-            }
-            Act::Heal => {
-                self.stage.world.heal();
-                self.check.healed();
-            }
-            Act::Reboot(who) => members(who).for_each(|n| self.stage.reboot_boxes(n)),
-            Act::Relink(who, link) => members(who).for_each(|n| {
-                let host = self.stage.members[n].host;
-                self.stage.world.network().set_link(host, link);
-            }),
-            Act::Restore(who) => members(who).for_each(|n| {
-                let member = &self.stage.members[n];
-                self.stage.world.network().set_link(member.host, member.link);
-            }),
-            Act::DhtDown(n) => self.stage.stop_dht(usize::from(n)),
-            Act::DhtUp(n) => self.stage.start_dht(usize::from(n)),
-            Act::StunDown(n) => self.stage.stop_stun(usize::from(n)),
-            Act::StunUp(n) => self.stage.start_stun(usize::from(n)),
-            Act::Settle(_) => {}
-        }
-        self.check.look_around(self.stage.world.now());
-    }
-
-    fn start(&mut self, n: usize) {
-        self.check.started(n);
-        self.stage.start(n);
-        self.listen(n);
-    }
-
-    fn join(&mut self, n: usize, meeting: u8) {
-        if !self.check.is_here(n) {
-            return;
-        }
-        let Ok(code) = Code::new(&format!("meeting number {meeting}")) else { return };
-        self.check.joined(n, meeting);
-        self.command(n, Command::Join { meeting: MeetingHandle(meeting.into()), code });
-    }
-
-    fn leave(&mut self, n: usize, meeting: u8) {
-        if self.check.is_in(n, meeting) {
-            self.command(n, Command::Leave { meeting: MeetingHandle(meeting.into()) });
-            self.check.left(self.stage.world.now(), n, meeting);
-        }
-    }
-
-    fn say(&mut self, n: usize, meeting: u8) {
-        if !self.check.is_in(n, meeting) {
-            return;
-        }
-        let (text, tag) = self.check.says(self.stage.world.now(), n, meeting);
-        self.command(n, Command::Say { meeting: MeetingHandle(meeting.into()), tag: Tag(tag), text });
-    }
-
-    fn command(&mut self, n: usize, command: Command) {
-        let host = self.stage.members[n].host;
-        self.stage.world.with(host, |node: &mut NodeHost, cx| node.command(cx, command));
-        self.listen(n);
     }
 
     /// Runs until nothing is pending; `false` if that takes longer than it may.
@@ -402,9 +307,8 @@ impl Director {
         let whole = ended.saturating_since(self.began).as_secs() / 60;
         let hard = self.hard.range(..whole).count() as u64;
         let dump = if is_stopped { self.dump() } else { Vec::new() };
-        let cast =
-            self.stage.members.iter().zip(&scenario.homes).map(|(member, home)| member.role(home)).collect();
         let trace = self.stage.world.trace();
+        let best = self.check.best;
         let mut outcome = Outcome {
             scenario: scenario.to_string(),
             seed,
@@ -424,12 +328,12 @@ impl Director {
             whole: trace.whole(),
             checkpoints: trace.checkpoints().to_vec(),
             records: trace.records().to_vec(),
-            cast,
+            cast: self.cast,
             verdicts: verdicts.to_vec(),
             played: self.played,
             tape,
         };
-        outcome.marks = Marks::of(scenario, verdicts, &self.check.pairs, &outcome);
+        outcome.marks = Marks::of(scenario, &best, &self.check.pairs, &outcome);
         outcome
     }
 
@@ -470,77 +374,6 @@ impl Director {
             ("handshakes", self.stage.world.handshakes() as u64),
         ];
         self.figures.extend(figures.map(|(name, value)| Figure { name, value }));
-    }
-
-    fn judge(&mut self, goal: Goal) {
-        let ended = self.stage.world.now();
-        match goal {
-            Goal::Handshakes(expected) => {
-                let handshakes = self.stage.world.handshakes() as u64;
-                if handshakes != expected {
-                    let what = format!("{handshakes} DTLS handshakes instead of {expected}");
-                    self.check.problem(ended, Property::Goal, what);
-                }
-            }
-            Goal::Victims { each, total } => self.judge_victims(each, total),
-            Goal::StunWarning => {
-                for who in 0..self.stage.members.len() {
-                    let warned = self.events.iter().any(|noted| {
-                        let trouble =
-                            matches!(noted.event, Event::Trouble { trouble: Trouble::StunSilent(_), .. });
-                        noted.member == who && trouble
-                    });
-                    if !warned {
-                        let what = format!("member {who} does not say that STUN is dead");
-                        self.check.problem(ended, Property::Goal, what);
-                    }
-                }
-            }
-            Goal::FirstData { to_server, to_client } => self.judge_first_data(to_server, to_client),
-        }
-    }
-
-    fn judge_victims(&mut self, each: u64, total: u64) {
-        let sink = self.stage.victims.and_then(|host| self.stage.world.program::<Sink>(host));
-        let received: Vec<_> =
-            sink.into_iter().flat_map(|sink| sink.received().values()).map(|got| got.datagrams).collect();
-        let (most, all) = (received.iter().copied().max().unwrap_or(0), received.iter().sum::<u64>());
-        self.figures.push(Figure { name: "packets_to_worst_victim", value: most });
-        self.figures.push(Figure { name: "packets_to_all_victims", value: all });
-        if most > each || all > total {
-            let what =
-                format!("a victim got {most} packets, all got {all}; the budget is {each} and {total}");
-            self.check.problem(self.stage.world.now(), Property::Goal, what);
-        }
-    }
-
-    /// Both hold the other's record when both have begun to check; the first data to either is the other's HELLO.
-    fn judge_first_data(&mut self, to_server: Duration, to_client: Duration) {
-        let first = |who: usize, wanted: fn(&Event) -> bool| {
-            self.events.iter().find(|noted| noted.member == who && wanted(&noted.event)).map(|noted| noted.at)
-        };
-        let checking =
-            |event: &Event| matches!(event, Event::Status { progress: Progress::Checking { .. }, .. });
-        let connected = |event: &Event| matches!(event, Event::Connected { .. });
-        let (client, server) = (self.smaller, 1 - self.smaller);
-        let both_hold = first(0, checking).max(first(1, checking));
-        let times = both_hold.zip(first(server, connected)).zip(first(client, connected));
-        let Some(((held, at_server), at_client)) = times else {
-            let what = "there was no first data".into();
-            return self.check.problem(self.stage.world.now(), Property::Goal, what);
-        };
-        let limits = [
-            ("first_data_to_server_us", at_server, to_server),
-            ("first_data_to_client_us", at_client, to_client),
-        ];
-        for (name, at, limit) in limits {
-            let took = at.saturating_since(held);
-            self.figures.push(Figure { name, value: took.as_micros() as u64 });
-            if took > limit {
-                let what = format!("{name}: {took:?} instead of {limit:?} at most");
-                self.check.problem(at, Property::Goal, what);
-            }
-        }
     }
 }
 

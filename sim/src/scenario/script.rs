@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use crate::engine::Clock;
+use crate::hosts::Lie;
 use crate::net::{Gateway, Law, LinkRules, Stack};
 
 /// What stands in the world, what happens, and what must come of it. It prints as one line, which
@@ -10,6 +12,8 @@ pub struct Scenario {
     pub name: String,
     /// Anything for people: why it is kept, or what was drawn for it.
     pub note: String,
+    /// Networks that members share or move to, by number.
+    pub sites: Vec<Site>,
     /// Where the members live; their number is that of the members.
     pub homes: Vec<Home>,
     /// What stands around them.
@@ -23,19 +27,48 @@ pub struct Scenario {
 /// Where a member lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {
-    /// The boxes between it and the internet, innermost first.
+    /// The boxes between it and its place, innermost first.
     pub boxes: Vec<Gateway>,
     /// Its link.
     pub link: LinkRules,
     /// The address families it wants; it gets those that the boxes leave it.
     pub stack: Stack,
+    /// What the outermost of its own boxes, or it itself, is attached to.
+    pub place: Place,
+}
+
+/// A network that several members can be in: a household, an office, what a carrier has behind its NAT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// The boxes between it and its place, innermost first; one at least.
+    pub boxes: Vec<Gateway>,
+    /// The link of the outermost, which all who are in it share.
+    pub link: LinkRules,
+    /// What the outermost is attached to: the internet, or a network with a smaller number.
+    pub place: Place,
+    /// Whether multicast reaches those who are in it together.
+    pub multicast: bool,
+}
+
+/// What a machine or a box is attached to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// The internet.
+    #[default]
+    Internet,
+    /// The inside of the network with that number.
+    Site(u16),
 }
 
 /// What stands around the members.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Infrastructure {
-    /// Nodes of the private DHT.
+    /// Nodes of the private DHT that mean well.
     pub dht_nodes: u32,
+    /// Nodes of it that do not, or that are slow; they come in addition.
+    pub hostile: Hostile,
+    /// How many nodes of the DHT everyone is told of.
+    pub entries: u32,
     /// STUN servers.
     pub stun: Vec<Stun>,
     /// How many addresses a hostile DHT node names to everyone; 0 is no such node.
@@ -44,6 +77,22 @@ pub struct Infrastructure {
     pub link: LinkRules,
     /// Their address families.
     pub stack: Stack,
+    /// What wall clocks show when the members begin, since midnight (UTC).
+    pub begins: Duration,
+}
+
+/// DHT nodes that nobody would wish for, how many of each. All take part: they ask, answer `ping` and `find_node`, and so get
+/// into routing tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hostile {
+    /// They neither store nor tell anything: `get_peers` and `announce_peer` stay without an answer.
+    pub silent: u32,
+    /// They name peers and nodes where nobody is.
+    pub lying: u32,
+    /// They mean well, and take a second and a half each way.
+    pub slow: u32,
+    /// They have made-up ids around the topic of meeting 0, name each other, take announcements and keep nothing.
+    pub sybils: u32,
 }
 
 /// A STUN server.
@@ -53,6 +102,22 @@ pub enum Stun {
     Honest,
     /// It does not.
     Dead,
+    /// It answers, and not as it should.
+    Lying(Lie),
+}
+
+/// What becomes of a machine's disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// Nothing can be written any more, as on one that is full; what is on it stays.
+    Fails,
+    /// It can be written again.
+    Works,
+    /// What was written last is gone, and what it replaced is back. So ends a write that the power cut short, too: a shell writes a
+    /// file whole beside the old one before it takes its place.
+    Loses,
+    /// What is on it is damaged: cut in half.
+    Damages,
 }
 
 /// One thing that happens, so long after the one before it.
@@ -73,6 +138,8 @@ pub struct Step {
 pub enum Act {
     /// Nodes start. On a host where one ran before it is a restart: a new incarnation, and nothing remembered.
     Start(Who),
+    /// Nodes start with what their shells find on the disk: whom the DHT of an earlier run knew.
+    StartSaved(Who),
     /// Nodes join a meeting.
     Join(Who, u8),
     /// Nodes say something in a meeting: each one message.
@@ -87,12 +154,26 @@ pub enum Act {
     Resume(Who),
     /// Nothing passes between the first and the second any more.
     Sever(Who, Who),
+    /// Nothing passes from the first to the second any more; the way back is open.
+    Mute(Who, Who),
     /// They can reach each other again.
     Rejoin(Who, Who),
     /// All partitions end.
     Heal,
     /// All boxes before members restart: they forget every mapping and permission, and the members' public endpoints change.
     Reboot(Who),
+    /// The same, and they have other external addresses from now on, as after a provider's nightly disconnection.
+    Renumber(Who),
+    /// Machines are carried to another network, and get addresses there.
+    Move(Who, Place),
+    /// Machines are carried home.
+    GoHome(Who),
+    /// Machines lose all addresses: the cable is pulled. [`Act::GoHome`] or [`Act::Move`] plugs it in.
+    Unplug(Who),
+    /// The wall clocks of machines are set, wrong or right; timers go on as they did.
+    SetClock(Who, Clock),
+    /// Something becomes of machines' disks.
+    Harm(Who, Disk),
     /// The links of members change.
     Relink(Who, LinkRules),
     /// Their links are as they were in the beginning.
@@ -188,11 +269,19 @@ impl Act {
             | Self::Crash(_)
             | Self::Suspend(_)
             | Self::Sever(..)
+            | Self::Mute(..)
             | Self::Reboot(_)
+            | Self::Renumber(_)
+            | Self::Move(..)
+            | Self::Unplug(_)
+            | Self::SetClock(..)
+            | Self::Harm(..)
             | Self::Relink(..)
             | Self::DhtDown(_)
             | Self::StunDown(_) => true,
             Self::Start(_)
+            | Self::StartSaved(_)
+            | Self::GoHome(_)
             | Self::Join(..)
             | Self::Say(..)
             | Self::Resume(_)
@@ -211,6 +300,13 @@ impl Act {
     pub(super) fn whom(&self) -> [Option<Who>; 2] {
         match *self {
             Self::Start(who)
+            | Self::StartSaved(who)
+            | Self::Renumber(who)
+            | Self::Move(who, _)
+            | Self::GoHome(who)
+            | Self::Unplug(who)
+            | Self::SetClock(who, _)
+            | Self::Harm(who, _)
             | Self::Join(who, _)
             | Self::Say(who, _)
             | Self::Leave(who, _)
@@ -220,7 +316,7 @@ impl Act {
             | Self::Reboot(who)
             | Self::Relink(who, _)
             | Self::Restore(who) => [Some(who), None],
-            Self::Sever(a, b) | Self::Rejoin(a, b) => [Some(a), Some(b)],
+            Self::Sever(a, b) | Self::Mute(a, b) | Self::Rejoin(a, b) => [Some(a), Some(b)],
             Self::Heal
             | Self::DhtDown(_)
             | Self::DhtUp(_)
@@ -234,7 +330,7 @@ impl Act {
 impl Home {
     /// On the internet itself.
     pub fn open(law: Law) -> Self {
-        Self { boxes: Vec::new(), link: LinkRules::both(law), stack: Stack::V4 }
+        Self { boxes: Vec::new(), link: LinkRules::both(law), stack: Stack::V4, place: Place::Internet }
     }
 
     /// Behind boxes, innermost first.
@@ -246,13 +342,46 @@ impl Home {
     pub fn with_stack(self, stack: Stack) -> Self {
         Self { stack, ..self }
     }
+
+    /// The same, in a network with others.
+    pub fn within(self, site: u16) -> Self {
+        Self { place: Place::Site(site), ..self }
+    }
+}
+
+impl Site {
+    /// Behind boxes, innermost first, on the internet itself.
+    pub fn behind<B: Into<Gateway>>(boxes: impl IntoIterator<Item = B>) -> Self {
+        let boxes = boxes.into_iter().map(Into::into).collect();
+        Self { boxes, link: LinkRules::default(), place: Place::Internet, multicast: true }
+    }
+}
+
+impl Hostile {
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        let Self { silent, lying, slow, sybils } = self;
+        silent.saturating_add(*lying).saturating_add(*slow).saturating_add(*sybils)
+    }
 }
 
 impl Infrastructure {
-    /// Sixteen DHT nodes and two STUN servers, 20 ms away.
+    /// When wall clocks start if nothing else is said: at noon, far from any change of the day.
+    pub const NOON: Duration = Duration::from_secs(12 * 3_600);
+
+    /// Sixteen DHT nodes, two of which everyone is told of, and two STUN servers, 20 ms away.
     pub fn usual() -> Self {
         let link = LinkRules::both(Law { jitter: Duration::from_millis(5), ..Law::delay(20) });
-        Self { dht_nodes: 16, stun: vec![Stun::Honest; 2], forged_victims: 0, link, stack: Stack::V4 }
+        Self {
+            dht_nodes: 16,
+            hostile: Hostile::default(),
+            entries: 2,
+            stun: vec![Stun::Honest; 2],
+            forged_victims: 0,
+            link,
+            stack: Stack::V4,
+            begins: Self::NOON,
+        }
     }
 }
 

@@ -267,6 +267,14 @@ fn names(act: Act) -> (Option<Who>, Option<Who>) {
 fn rename(act: Act, mut name: impl FnMut(Who) -> Who) -> Act {
     match act {
         Act::Start(who) => Act::Start(name(who)),
+        Act::StartSaved(who) => Act::StartSaved(name(who)),
+        Act::Renumber(who) => Act::Renumber(name(who)),
+        Act::Move(who, place) => Act::Move(name(who), place),
+        Act::GoHome(who) => Act::GoHome(name(who)),
+        Act::Unplug(who) => Act::Unplug(name(who)),
+        Act::SetClock(who, clock) => Act::SetClock(name(who), clock),
+        Act::Harm(who, disk) => Act::Harm(name(who), disk),
+        Act::Mute(a, b) => Act::Mute(name(a), name(b)),
         Act::Join(who, meeting) => Act::Join(name(who), meeting),
         Act::Say(who, meeting) => Act::Say(name(who), meeting),
         Act::Leave(who, meeting) => Act::Leave(name(who), meeting),

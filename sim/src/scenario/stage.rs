@@ -3,14 +3,18 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use folkmoot_core::base::{DeviceId, Host as Server, Incarnation, MemberId};
+use folkmoot_core::base::{DeviceId, Host as Server, Incarnation, MemberId, NodeId, UnixTime};
+use folkmoot_core::dht::Contact;
+use folkmoot_core::meeting::{Code, CodeError, Epoch, Keys};
 use folkmoot_core::node::{Config, Identity, Node};
 
 use super::run::Role;
-use super::script::{Home, Scenario, Stun};
+use super::script::{Act, Infrastructure, Place, Scenario, Stun};
 use crate::engine::{HostId, Subject, Trace, World};
-use crate::hosts::{DHT_PORT, DhtHost, Forger, Names, NodeHost, STUN_PORT, Sink, StunServer};
-use crate::net::{BoxId, LinkRules, RealmId};
+use crate::hosts::{
+    DHT_PORT, DhtHost, Disk, Forger, LyingStun, Manner, Names, NodeHost, STUN_PORT, Sink, StunServer, derive,
+};
+use crate::net::{BoxId, Law, LinkRules, RealmId, Stack, Verdict, Why};
 use crate::stub::Tier;
 
 /// The world of a scenario, with its DHT up and its members not started yet.
@@ -20,12 +24,18 @@ pub(super) struct Stage {
     pub(super) members: Vec<Member>,
     /// The host that all victims of a forger are addresses of.
     pub(super) victims: Option<HostId>,
-    bootstrap: Vec<SocketAddr>,
+    /// Where nodes of the DHT enter it.
+    entries: Vec<SocketAddr>,
+    /// What of that everyone is told of.
+    told: Vec<SocketAddr>,
     stun: Vec<Server>,
     dht_hosts: Vec<HostId>,
-    stun_hosts: Vec<HostId>,
+    stun_hosts: Vec<(HostId, Stun)>,
+    sites: Vec<(RealmId, Vec<BoxId>)>,
     names: Names,
     tier: Tier,
+    /// Whether machines have disks: only where something is read from them.
+    has_disks: bool,
 }
 
 /// A member: its host, and what lasts from run to run.
@@ -35,32 +45,32 @@ pub(super) struct Member {
     pub(super) name: String,
     pub(super) device: DeviceId,
     pub(super) member: MemberId,
+    /// Its own boxes.
     boxes: Vec<BoxId>,
+    home: RealmId,
+    /// What its own boxes are attached to.
+    place: Place,
+    /// Where it is, if it is not at home.
+    away: Option<Place>,
+    stack: Stack,
     pub(super) link: LinkRules,
     identity: Identity,
     runs: u64,
-}
-
-impl Member {
-    /// What pictures say of a member who lives there.
-    pub(super) fn role(&self, home: &Home) -> Role {
-        // Boxes were built from the outside inwards.
-        let boxes = self.boxes.iter().rev().zip(&home.boxes);
-        Role {
-            host: self.host,
-            name: self.name.clone(),
-            device: self.device,
-            boxes: boxes.map(|(id, rules)| (*id, rules.to_string())).collect(),
-        }
-    }
+    incarnation: u64,
+    /// Its disk, while nothing runs there.
+    disk: Disk,
 }
 
 /// How long the DHT has to itself before anyone starts.
 const WARM_UP: Duration = Duration::from_secs(10);
+/// The midnight before: 2026-01-15 UTC.
+const MIDNIGHT: UnixTime = UnixTime::from_millis(1_768_435_200_000);
 /// The port of every node.
 const NODE_PORT: u16 = 4_433;
-/// How many DHT nodes everyone is told of.
-const BOOTSTRAPS: u32 = 2;
+/// How many nodes of the DHT know each other from the beginning.
+const ENTRIES: u32 = 2;
+/// How much longer packets take to and from slow DHT nodes.
+const SLOW: Duration = Duration::from_millis(1_500);
 
 impl Stage {
     pub(super) fn build(scenario: &Scenario, seed: u64, trace: Trace, tier: Tier) -> Self {
@@ -69,17 +79,36 @@ impl Stage {
             world,
             members: Vec::new(),
             victims: None,
-            bootstrap: Vec::new(),
+            entries: Vec::new(),
+            told: Vec::new(),
             stun: Vec::new(),
             dht_hosts: Vec::new(),
             stun_hosts: Vec::new(),
+            sites: Vec::new(),
             names: Names::new(),
             tier,
+            has_disks: scenario.steps.iter().any(|step| matches!(step.act, Act::StartSaved(_))),
         };
+        let begins = scenario.infrastructure.begins.saturating_sub(WARM_UP);
+        stage.world.set_epoch(MIDNIGHT + begins);
         stage.build_infrastructure(scenario);
+        stage.build_hostile(scenario);
+        stage.build_sites(scenario);
         stage.build_homes(scenario);
         stage.world.run_for(WARM_UP);
         stage
+    }
+
+    /// Who can connect to whom directly, by the oracle, as the world is now.
+    pub(super) fn verdicts(&self) -> Vec<Vec<Verdict>> {
+        // Who is told of nobody and remembers nobody finds nobody.
+        let is_lost = self.told.is_empty() && !self.has_disks;
+        let between = |a: &Member, b: &Member| match is_lost {
+            true => Verdict::no(Why::NoRendezvous),
+            false => self.world.can_connect(a.host, b.host),
+        };
+        let of = |a: &Member| self.members.iter().map(|b| between(a, b)).collect();
+        self.members.iter().map(of).collect()
     }
 
     /// Whose host it is. The members' hosts are the last ones, in order.
@@ -88,28 +117,112 @@ impl Stage {
         host.0.checked_sub(first).map(|n| n as usize)
     }
 
-    /// Starts the node of a member: a new run, which remembers nothing but its identity.
-    pub(super) fn start(&mut self, n: usize) {
+    /// Starts the node of a member: a new run, which remembers nothing but its identity and its incarnation, or also what is on
+    /// its disk.
+    pub(super) fn start(&mut self, n: usize, is_saved: bool) {
+        self.crash(n);
         let Some(member) = self.members.get_mut(n) else { return };
         member.runs += 1;
-        let incarnation = Incarnation(self.world.unix().as_millis() + member.runs);
-        let config = Config {
+        // As a shell counts them: they grow although the clock is set back.
+        let clock = self.world.unix_at(member.host).as_millis() + member.runs;
+        member.incarnation = clock.max(member.incarnation + 1);
+        let mut config = Config {
             name: member.name.clone(),
-            bootstrap: self.bootstrap.iter().copied().map(Server::Addr).collect(),
+            bootstrap: self.told.iter().copied().map(Server::Addr).collect(),
             stun: self.stun.clone(),
             security: self.tier.security(),
-            ..Config::new(member.identity, incarnation)
+            ..Config::new(member.identity, Incarnation(member.incarnation))
         };
-        let program = NodeHost::new(config, member.runs, NODE_PORT, self.names.clone());
+        if !is_saved {
+            member.disk.wipe();
+        }
+        config.dht.saved = member.disk.read();
+        let mut program = NodeHost::new(config, member.runs, NODE_PORT, self.names.clone());
+        if self.has_disks {
+            program = program.with_disk(std::mem::take(&mut member.disk));
+        }
         self.world.start(member.host, program);
+    }
+
+    /// Kills the node of a member, and leaves the disk as it is.
+    pub(super) fn crash(&mut self, n: usize) {
+        let Some(member) = self.members.get_mut(n) else { return };
+        if let Some(disk) = self.world.program_mut(member.host).and_then(NodeHost::disk_mut) {
+            member.disk = std::mem::take(disk);
+        }
+        self.world.kill(member.host);
+    }
+
+    /// Does something to the disk of a member.
+    pub(super) fn harm(&mut self, n: usize, harm: impl FnOnce(&mut Disk)) {
+        let Some(member) = self.members.get_mut(n) else { return };
+        harm(self.world.program_mut(member.host).and_then(NodeHost::disk_mut).unwrap_or(&mut member.disk));
+    }
+
+    /// Carries a member elsewhere; `None` is home.
+    pub(super) fn carry(&mut self, n: usize, to: Option<Place>) {
+        let Some(member) = self.members.get(n) else { return };
+        let (host, stack) = (member.host, member.stack);
+        let realm = to.map_or(Some(member.home), |place| self.realm(place));
+        if let Some(realm) = realm {
+            self.members[n].away = to;
+            self.world.move_host(host, realm, stack);
+        }
     }
 
     /// Has all boxes before a member forget what passed.
     pub(super) fn reboot_boxes(&mut self, n: usize) {
-        for id in self.members.get(n).map(|member| member.boxes.clone()).unwrap_or_default() {
+        for id in self.boxes(n) {
             if let Some(gate) = self.world.network().gate(id) {
                 gate.reboot();
             }
+        }
+    }
+
+    /// Gives all boxes before a member other external addresses.
+    pub(super) fn renumber_boxes(&mut self, n: usize) {
+        // From the outside inwards: what is inside gets addresses of what is there then.
+        for id in self.boxes(n).into_iter().rev() {
+            self.world.network().renumber(id);
+        }
+    }
+
+    /// All boxes between where a member is and the internet, innermost first.
+    fn boxes(&self, n: usize) -> Vec<BoxId> {
+        let Some(member) = self.members.get(n) else { return Vec::new() };
+        let (mut boxes, place) = match member.away {
+            Some(place) => (Vec::new(), place),
+            None => (member.boxes.clone(), member.place),
+        };
+        if let Place::Site(site) = place {
+            boxes.extend(self.sites.get(usize::from(site)).into_iter().flat_map(|(_, boxes)| boxes));
+        }
+        boxes
+    }
+
+    /// What pictures say of the members, as they are in the beginning.
+    pub(super) fn roles(&mut self) -> Vec<Role> {
+        let boxes = |stage: &mut Self, n: usize| {
+            let mut all = Vec::new();
+            for id in stage.boxes(n) {
+                all.extend(stage.world.network().gate(id).map(|gate| (id, gate.rules().to_string())));
+            }
+            all
+        };
+        let all: Vec<_> = (0..self.members.len()).map(|n| boxes(self, n)).collect();
+        let role = |(member, boxes): (&Member, _)| Role {
+            host: member.host,
+            name: member.name.clone(),
+            device: member.device,
+            boxes,
+        };
+        self.members.iter().zip(all).map(role).collect()
+    }
+
+    fn realm(&self, place: Place) -> Option<RealmId> {
+        match place {
+            Place::Internet => Some(RealmId::INTERNET),
+            Place::Site(site) => self.sites.get(usize::from(site)).map(|(realm, _)| *realm),
         }
     }
 
@@ -124,21 +237,23 @@ impl Stage {
     pub(super) fn start_dht(&mut self, n: usize) {
         let Some(&host) = self.dht_hosts.get(n) else { return };
         let own = self.world.addrs(host);
-        let entries = self.bootstrap.iter().copied().filter(|entry| !own.contains(&entry.ip())).collect();
+        let entries = self.entries.iter().copied().filter(|entry| !own.contains(&entry.ip())).collect();
         self.world.start(host, DhtHost::new(entries));
     }
 
     /// Kills a STUN server.
     pub(super) fn stop_stun(&mut self, n: usize) {
-        if let Some(host) = self.stun_hosts.get(n) {
+        if let Some((host, _)) = self.stun_hosts.get(n) {
             self.world.kill(*host);
         }
     }
 
-    /// Starts a STUN server.
+    /// Starts a STUN server: one that lied lies again, and one that was dead answers.
     pub(super) fn start_stun(&mut self, n: usize) {
-        if let Some(host) = self.stun_hosts.get(n) {
-            self.world.start(*host, StunServer);
+        match self.stun_hosts.get(n) {
+            Some((host, Stun::Lying(lie))) => self.world.start(*host, LyingStun::new(*lie)),
+            Some((host, Stun::Honest | Stun::Dead)) => self.world.start(*host, StunServer),
+            None => {}
         }
     }
 
@@ -147,25 +262,92 @@ impl Stage {
         let mut entries: Vec<SocketAddr> = Vec::new();
         if infrastructure.forged_victims > 0 {
             entries.push(self.build_forger(scenario));
+            self.told.extend(entries.iter().take(infrastructure.entries as usize));
         }
         for n in 0..infrastructure.dht_nodes {
             let host = self.add_server(format!("dht{n}"), scenario);
             self.world.start(host, DhtHost::new(entries.clone()));
             self.dht_hosts.push(host);
-            if n + u32::from(infrastructure.forged_victims > 0) < BOOTSTRAPS {
-                entries.extend(self.world.addrs(host).iter().map(|ip| SocketAddr::new(*ip, DHT_PORT)));
+            let rank = n + u32::from(infrastructure.forged_victims > 0);
+            let addresses = self.world.addrs(host).iter().map(|ip| SocketAddr::new(*ip, DHT_PORT));
+            if rank < infrastructure.entries {
+                self.told.extend(addresses.clone());
+            }
+            if rank < ENTRIES {
+                entries.extend(addresses);
             }
         }
-        self.bootstrap = entries;
+        self.entries = entries;
         for (n, stun) in (0..).zip(&infrastructure.stun) {
             let name = format!("stun{n}.example");
             let host = self.add_server(name.clone(), scenario);
-            self.stun_hosts.push(host);
-            if *stun == Stun::Honest {
-                self.world.start(host, StunServer);
+            self.stun_hosts.push((host, *stun));
+            if *stun != Stun::Dead {
+                self.start_stun(n);
             }
             self.names.insert(name.clone(), self.world.addrs(host).to_vec());
             self.stun.push(Server::Name(name, STUN_PORT));
+        }
+    }
+
+    /// Hostile nodes come last, so that honest ones have the addresses that they have without them.
+    fn build_hostile(&mut self, scenario: &Scenario) {
+        let hostile = scenario.infrastructure.hostile;
+        for (count, name, manner) in
+            [(hostile.silent, "silent", Manner::Silent), (hostile.lying, "lying", Manner::Lying)]
+        {
+            for n in 0..count {
+                let host = self.add_server(format!("{name}{n}"), scenario);
+                self.enter(host, |host| host.behaving(manner.clone(), None));
+            }
+        }
+        for n in 0..hostile.slow {
+            let slower = |law: Law| Law { delay: law.delay + SLOW, ..law };
+            let Infrastructure { link, stack, .. } = scenario.infrastructure;
+            let link = LinkRules { up: slower(link.up), down: slower(link.down) };
+            let host = self.world.add_stacked(format!("slow{n}"), RealmId::INTERNET, link, stack);
+            self.enter(host, |host| host);
+        }
+        let hosts: Vec<_> =
+            (0..hostile.sybils).map(|n| self.add_server(format!("sybil{n}"), scenario)).collect();
+        let topic = topic(self.world.unix() + WARM_UP).unwrap_or_default();
+        let draws = self.world.draws();
+        let id = |host: HostId| {
+            let mut id = NodeId(topic);
+            // At least 40 bits in common: closer than anybody honest is.
+            id.0[5..13].copy_from_slice(&draws.at(Subject::Scenario(0x5b11), host.0.into()).to_be_bytes());
+            id
+        };
+        let addr = |host: HostId| self.world.addrs(host).first().map(|ip| SocketAddr::new(*ip, DHT_PORT));
+        let allies: Vec<_> =
+            hosts.iter().filter_map(|host| Some(Contact { id: id(*host), addr: addr(*host)? })).collect();
+        for (n, host) in hosts.iter().enumerate() {
+            // Each begins with another one.
+            let allies = allies.iter().cycle().skip(n).take(allies.len()).copied().collect();
+            self.enter(*host, |it| it.behaving(Manner::Sybil(allies), Some(id(*host))));
+        }
+    }
+
+    fn enter(&mut self, host: HostId, change: impl FnOnce(DhtHost) -> DhtHost) {
+        self.world.start(host, change(DhtHost::new(self.entries.clone())));
+    }
+
+    fn build_sites(&mut self, scenario: &Scenario) {
+        for site in &scenario.sites {
+            let (mut realm, mut boxes) = match site.place {
+                Place::Internet => (RealmId::INTERNET, Vec::new()),
+                Place::Site(outer) => {
+                    self.sites.get(usize::from(outer)).cloned().unwrap_or((RealmId::INTERNET, Vec::new()))
+                }
+            };
+            for (n, rules) in site.boxes.iter().rev().enumerate() {
+                let link = if n == 0 { site.link } else { LinkRules::default() };
+                let (id, inner) = self.world.add_box(realm, *rules, link);
+                boxes.insert(0, id);
+                realm = inner;
+            }
+            self.world.network().set_multicast(realm, site.multicast);
+            self.sites.push((realm, boxes));
         }
     }
 
@@ -190,10 +372,11 @@ impl Stage {
     fn build_homes(&mut self, scenario: &Scenario) {
         for (n, home) in (0u32..).zip(&scenario.homes) {
             let outwards = home.boxes.iter().rev();
-            let (mut realm, mut boxes) = (RealmId::INTERNET, Vec::new());
+            let mut realm = self.realm(home.place).unwrap_or(RealmId::INTERNET);
+            let mut boxes = Vec::new();
             for rules in outwards {
                 let (id, inner) = self.world.add_box(realm, *rules, Default::default());
-                boxes.push(id);
+                boxes.insert(0, id);
                 realm = inner;
             }
             let name = format!("member{n}");
@@ -213,10 +396,27 @@ impl Stage {
                 device,
                 member,
                 boxes,
+                home: realm,
+                place: home.place,
+                away: None,
+                stack: home.stack,
                 link: home.link,
                 identity,
                 runs: 0,
+                incarnation: 0,
+                disk: Disk::default(),
             });
         }
     }
+}
+
+/// The topic of meeting 0 on that day.
+fn topic(unix: UnixTime) -> Result<[u8; 20], CodeError> {
+    let keys = Keys::derive(&derive(&code(0)?));
+    Ok(keys.epoch(Epoch::of(unix)).topic.0)
+}
+
+/// The code of a meeting, by its number.
+pub(super) fn code(meeting: u8) -> Result<Code, CodeError> {
+    Code::new(&format!("meeting number {meeting}"))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::library::surroundings;
-use super::script::{Act, Home, Scenario, Who, after, now};
+use super::script::{Act, Home, Place, Scenario, Who, after, now};
 use crate::net::{Endpoint, Law, LinkRules, Stack};
 
 /// How long they may take; who has not met by then never will.
@@ -15,7 +15,8 @@ const VAIN: u64 = 25_000;
 pub fn strangers(pair: [&Endpoint; 2], delays: [Duration; 2]) -> Scenario {
     let homes = pair.into_iter().zip(delays).map(|(endpoint, delay)| {
         let law = Law { jitter: delay / 10, ..Law { delay, ..Law::PERFECT } };
-        Home { boxes: endpoint.boxes.clone(), link: LinkRules::both(law), stack: endpoint.stack }
+        let boxes = endpoint.boxes.clone();
+        Home { boxes, link: LinkRules::both(law), stack: endpoint.stack, place: Place::Internet }
     });
     let steps = vec![
         now(Act::Start(Who::All)),

@@ -26,7 +26,8 @@ const BACK: Duration = Duration::from_secs(45);
 fn fixed(name: impl Into<String>, homes: Vec<Home>, steps: Vec<Step>, seeds: u64) -> Case {
     let (name, note, goals) = (name.into(), String::new(), Vec::new());
     let infrastructure = Infrastructure::usual();
-    let scenario = Scenario { name, note, homes, infrastructure, steps, goals };
+    let sites = Vec::new();
+    let scenario = Scenario { name, note, sites, homes, infrastructure, steps, goals };
     Case { what: What::Fixed(Box::new(scenario)), seeds }
 }
 

@@ -17,6 +17,9 @@
 //! goal handshakes 4
 //! ```
 
+mod around;
+mod boxes;
+mod links;
 mod parse;
 mod read;
 #[cfg(test)]

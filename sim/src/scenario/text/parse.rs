@@ -3,29 +3,33 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::around::{place, stack, world};
+use super::boxes::boxes;
+use super::links::link;
 use super::read::{Flaw, Read, Word, Words, Written, statements};
-use crate::engine::Kind;
-use crate::net::{
-    Behavior, BoxRules, Full, Gateway, Hairpin, Law, LinkRules, Loss, NatRules, Pooling, PortRule, Rate,
-    Shape, Stack,
-};
+use crate::engine::Clock;
+use crate::net::{Gateway, Law, LinkRules, Stack};
 use crate::scenario::Property;
-use crate::scenario::script::{Act, Goal, Home, Infrastructure, Scenario, Step, Stun, Who};
+use crate::scenario::script::{Act, Disk, Goal, Home, Infrastructure, Place, Scenario, Site, Step, Who};
 
 /// What no scenario has more of.
-mod most {
+pub(super) mod most {
     /// Members.
-    pub(super) const MEMBERS: u64 = 1_000;
+    pub(in super::super) const MEMBERS: u64 = 1_000;
     /// Nodes of the DHT.
-    pub(super) const DHT: u64 = 100_000;
+    pub(in super::super) const DHT: u64 = 100_000;
     /// STUN servers.
-    pub(super) const STUN: usize = 64;
+    pub(in super::super) const STUN: usize = 64;
     /// Addresses that a forger names.
-    pub(super) const VICTIMS: u64 = 10_000;
+    pub(in super::super) const VICTIMS: u64 = 10_000;
+    /// Hostile nodes of a kind.
+    pub(in super::super) const HOSTILE: u64 = 10_000;
+    /// Networks that members share.
+    pub(super) const SITES: usize = 1_000;
     /// Boxes between a member and the internet.
-    pub(super) const BOXES: usize = 8;
+    pub(in super::super) const BOXES: usize = 8;
     /// Meetings: their numbers are below it.
-    pub(super) const MEETINGS: u64 = 16;
+    pub(in super::super) const MEETINGS: u64 = 16;
 }
 
 impl Scenario {
@@ -60,6 +64,8 @@ struct Draft<'a> {
     seed: Option<u64>,
     fails: Option<Property>,
     infrastructure: Option<Infrastructure>,
+    /// With how many boxes are between each and the internet.
+    sites: Vec<(Site, usize)>,
     homes: Vec<Home>,
     steps: Vec<Step>,
     goals: Vec<(Word<'a>, Goal)>,
@@ -74,6 +80,7 @@ enum Named {
     OfPair,
     Dht(u16),
     Stun(u16),
+    Site(u16),
 }
 
 impl<'a> Draft<'a> {
@@ -91,6 +98,7 @@ impl<'a> Draft<'a> {
             }
             "world" if self.infrastructure.is_none() => self.infrastructure = Some(world(words)?),
             "world" => return Err(word.flaw("there is a `world` already")),
+            "network" => self.network(word, words)?,
             "member" => self.members(word, words, 1)?,
             "members" => {
                 let count =
@@ -108,14 +116,72 @@ impl<'a> Draft<'a> {
     }
 
     fn members(&mut self, word: Word<'a>, words: &mut Words<'a>, count: usize) -> Read<()> {
-        let boxes = boxes(words.next("`open` or what stands before the member, such as eim+apdf")?)?;
+        let before = words.next("`open` or what stands before the member, such as eim+apdf")?;
+        let boxes = boxes(before)?;
+        let (place, outside) = self.attached(words)?;
         let stack = stack(words).unwrap_or_default();
         let link = if words.take("link") { link(words)? } else { LinkRules::both(usual()) };
+        in_all(before, boxes.len() + outside)?;
+        if !has_address(&boxes, self.gateways(place), stack) {
+            let wants = match stack {
+                Stack::V4 => "IPv4",
+                Stack::V6 => "IPv6",
+                Stack::Dual => "an address",
+            };
+            return Err(before.flaw(format!("the member wants {wants}, and what stands before it has none")));
+        }
         if self.homes.len() + count > most::MEMBERS as usize {
             return Err(word.flaw(format!("there are more than {} members", most::MEMBERS)));
         }
-        self.homes.extend(std::iter::repeat_n(Home { boxes, link, stack }, count));
+        self.homes.extend(std::iter::repeat_n(Home { boxes, link, stack, place }, count));
         Ok(())
+    }
+
+    fn network(&mut self, word: Word<'a>, words: &mut Words<'a>) -> Read<()> {
+        let edge = words.next("what stands at the edge of the network, such as eim+apdf")?;
+        let boxes = boxes(edge)?;
+        if boxes.is_empty() {
+            return Err(edge.flaw("a network has a box at its edge; without one it is the internet"));
+        }
+        let (place, outside) = self.attached(words)?;
+        in_all(edge, boxes.len() + outside)?;
+        let multicast = !words.take("no-multicast");
+        let link = if words.take("link") { link(words)? } else { LinkRules::default() };
+        if self.sites.len() == most::SITES {
+            return Err(word.flaw(format!("there are more than {} networks", most::SITES)));
+        }
+        let all = boxes.len() + outside;
+        self.sites.push((Site { boxes, link, place, multicast }, all));
+        Ok(())
+    }
+
+    /// `in 3`: what a member or a network is attached to, and how many boxes are between that and the internet.
+    fn attached(&self, words: &mut Words<'a>) -> Read<(Place, usize)> {
+        if !words.take("in") {
+            return Ok((Place::Internet, 0));
+        }
+        let word = words.next("the number of a network")?;
+        let number = word.number(u64::from(u16::MAX), "the number of a network")? as u16;
+        match self.sites.get(usize::from(number)) {
+            Some((_, boxes)) => Ok((Place::Site(number), *boxes)),
+            None => Err(word.flaw(match self.sites.len() {
+                0 => "no network stands above".into(),
+                1 => format!("no network {number} stands above: the only one is number 0"),
+                count => format!("no network {number} stands above: they are 0 to {}", count - 1),
+            })),
+        }
+    }
+
+    /// The boxes between a place and the internet, innermost first.
+    fn gateways(&self, mut place: Place) -> Vec<Gateway> {
+        let mut all = Vec::new();
+        while let Place::Site(number) = place
+            && let Some((site, _)) = self.sites.get(usize::from(number))
+        {
+            all.extend(&site.boxes);
+            place = site.place;
+        }
+        all
     }
 
     fn step(&mut self, words: &mut Words<'a>) -> Read<Step> {
@@ -137,12 +203,15 @@ impl<'a> Draft<'a> {
     }
 
     fn act(&mut self, words: &mut Words<'a>) -> Read<Act> {
-        const EXPECTED: &str = "a statement (scenario, note, seed, fails, world, member, members, goal) or an act (start, \
-                                join, say, leave, crash, suspend, resume, sever, rejoin, heal, reboot, relink, restore, \
-                                dht-down, dht-up, stun-down, stun-up, settle)";
+        const EXPECTED: &str = "a statement (scenario, note, seed, fails, world, member, members, network, goal) or an act \
+                                (start, join, say, leave, crash, suspend, resume, sever, mute, rejoin, heal, reboot, renumber, \
+                                move, unplug, clock, disk, relink, restore, dht-down, dht-up, stun-down, stun-up, settle)";
         let word = words.next("an act")?;
         Ok(match word.text {
-            "start" => Act::Start(self.who(words)?),
+            "start" => {
+                let who = self.who(words)?;
+                if words.take("saved") { Act::StartSaved(who) } else { Act::Start(who) }
+            }
             "join" => Act::Join(self.who(words)?, meeting(words)?),
             "say" => Act::Say(self.who(words)?, meeting(words)?),
             "leave" => Act::Leave(self.who(words)?, meeting(words)?),
@@ -154,6 +223,11 @@ impl<'a> Draft<'a> {
                 words.keyword("from")?;
                 Act::Sever(one, self.who(words)?)
             }
+            "mute" => {
+                let one = self.who(words)?;
+                words.keyword("towards")?;
+                Act::Mute(one, self.who(words)?)
+            }
             "rejoin" => {
                 let one = self.who(words)?;
                 words.keyword("with")?;
@@ -161,6 +235,33 @@ impl<'a> Draft<'a> {
             }
             "heal" => Act::Heal,
             "reboot" => Act::Reboot(self.who(words)?),
+            "renumber" => Act::Renumber(self.who(words)?),
+            "unplug" => Act::Unplug(self.who(words)?),
+            "move" => {
+                let who = self.who(words)?;
+                if words.take("home") {
+                    return Ok(Act::GoHome(who));
+                }
+                words.keyword("to")?;
+                let (place, word) = place(words)?;
+                if let Place::Site(number) = place {
+                    self.named.push((word, Named::Site(number)));
+                }
+                Act::Move(who, place)
+            }
+            "clock" => Act::SetClock(self.who(words)?, clock(words)?),
+            "disk" => {
+                let who = self.who(words)?;
+                let word = words.next("what becomes of the disk")?;
+                let all = [
+                    ("fails", Disk::Fails),
+                    ("works", Disk::Works),
+                    ("loses", Disk::Loses),
+                    ("damages", Disk::Damages),
+                ];
+                let found = all.into_iter().find(|(name, _)| *name == word.text).map(|(_, it)| it);
+                Act::Harm(who, found.ok_or_else(|| word.not("`fails`, `works`, `loses` or `damages`"))?)
+            }
             "relink" => Act::Relink(self.who(words)?, link(words)?),
             "restore" => Act::Restore(self.who(words)?),
             "dht-down" => Act::DhtDown(self.server(words, "a DHT node's number", Named::Dht)?),
@@ -198,7 +299,7 @@ impl<'a> Draft<'a> {
 
     /// What can be said only once all is read.
     fn finish(self) -> Result<Written, Flaw> {
-        let Self { name, note, seed, fails, infrastructure, homes, steps, goals, named } = self;
+        let Self { name, note, seed, fails, infrastructure, sites, homes, steps, goals, named } = self;
         let infrastructure = infrastructure.unwrap_or_else(Infrastructure::usual);
         if homes.is_empty() {
             let what = "there are no members: a world without anyone cannot be run".into();
@@ -212,6 +313,7 @@ impl<'a> Draft<'a> {
                 }
                 Named::OfPair => continue,
                 Named::Dht(number) => (infrastructure.dht_nodes as usize, "DHT node", number),
+                Named::Site(number) => (sites.len(), "network", number),
                 Named::Stun(number) => (infrastructure.stun.len(), "STUN server", number),
             };
             if usize::from(number) >= count {
@@ -228,7 +330,9 @@ impl<'a> Draft<'a> {
             return Err(word.flaw("this goal needs two members, and there is one"));
         }
         let goals = goals.into_iter().map(|(_, goal)| goal).collect();
-        Ok(Written { scenario: Scenario { name, note, homes, infrastructure, steps, goals }, seed, fails })
+        let sites = sites.into_iter().map(|(site, _)| site).collect();
+        let scenario = Scenario { name, note, sites, homes, infrastructure, steps, goals };
+        Ok(Written { scenario, seed, fails })
     }
 }
 
@@ -237,319 +341,53 @@ fn usual() -> Law {
     Law { jitter: Duration::from_millis(4), ..Law::delay(12) }
 }
 
-fn world(words: &mut Words<'_>) -> Read<Infrastructure> {
-    let mut world = Infrastructure::usual();
-    while let Some(word) = words.peek() {
-        let _ = words.next("")?;
-        match word.text {
-            "dht" => {
-                let number = words.next("a number of DHT nodes")?;
-                world.dht_nodes = number.number(most::DHT, "the number of DHT nodes")? as u32;
-            }
-            "stun" => world.stun = stun(words.next("`none`, or a list of `honest` and `dead`")?)?,
-            "forged-victims" => {
-                let number = words.next("a number of victims")?;
-                world.forged_victims = number.number(most::VICTIMS, "the number of victims")? as u32;
-            }
-            "link" => world.link = link(words)?,
-            _ => {
-                words.put_back(word);
-                let expected = "`dht`, `stun`, `forged-victims`, `ipv4`, `ipv6`, `dual` or `link`";
-                world.stack = stack(words).ok_or_else(|| word.not(expected))?;
-            }
-        }
+/// That not too many boxes are between something and the internet.
+fn in_all(word: Word<'_>, boxes: usize) -> Read<()> {
+    let flaw = || word.flaw(format!("there are more than {} boxes from here to the internet", most::BOXES));
+    if boxes > most::BOXES { Err(flaw()) } else { Ok(()) }
+}
+
+/// Whether somebody behind these boxes has an address of a family that it wants.
+fn has_address(own: &[Gateway], outside: Vec<Gateway>, stack: Stack) -> bool {
+    let all = || own.iter().chain(&outside);
+    let v4 = all().next().is_none_or(|innermost| !innermost.nat64);
+    let v6 = all().all(|gateway| gateway.v6.is_some());
+    stack.has_v4() && v4 || stack.has_v6() && v6
+}
+
+fn clock(words: &mut Words<'_>) -> Read<Clock> {
+    const EXPECTED: &str = "`right`, or by how much it is wrong, such as +1h, -3s or drift";
+    if words.take("right") {
+        return Ok(Clock::default());
     }
-    Ok(world)
-}
-
-/// The word for the address families a host wants, if one is there.
-fn stack(words: &mut Words<'_>) -> Option<Stack> {
-    let all = [("ipv4", Stack::V4), ("ipv6", Stack::V6), ("dual", Stack::Dual)];
-    all.into_iter().find_map(|(word, stack)| words.take(word).then_some(stack))
-}
-
-fn stun(word: Word<'_>) -> Read<Vec<Stun>> {
-    if word.text == "none" {
-        return Ok(Vec::new());
+    let mut clock = Clock::default();
+    let word = words.next(EXPECTED)?;
+    if word.text == "drift" {
+        words.put_back(word);
+    } else {
+        let (is_ahead, time) = signed(word, EXPECTED)?;
+        let by = time.duration()?.as_millis() as i64;
+        clock.ahead_ms = if is_ahead { by } else { -by };
     }
-    let list: Vec<_> = word
-        .split(',')
-        .map(|word| match word.text {
-            "honest" => Ok(Stun::Honest),
-            "dead" => Ok(Stun::Dead),
-            _ => Err(word.not("`honest` or `dead`")),
-        })
-        .collect::<Result<_, _>>()?;
-    if list.len() > most::STUN {
-        return Err(word.flaw(format!("there are more than {} STUN servers", most::STUN)));
+    if words.take("drift") {
+        let expected = "how much it drifts, such as +500ppm";
+        let word = words.next(expected)?;
+        let (is_ahead, rest) = signed(word, expected)?;
+        let digits = rest.text.strip_suffix("ppm").ok_or_else(|| word.not(expected))?;
+        let by = Word { text: digits, ..rest }.number(100_000, "a drift in millionths")? as i32;
+        clock.drift_ppm = if is_ahead { by } else { -by };
     }
-    Ok(list)
+    Ok(clock)
 }
 
-fn boxes(word: Word<'_>) -> Read<Vec<Gateway>> {
-    if word.text == "open" {
-        return Ok(Vec::new());
+/// What stands after a sign, and whether that is a plus.
+fn signed<'a>(word: Word<'a>, expected: &str) -> Read<(bool, Word<'a>)> {
+    let rest = |text| Word { text, column: word.column + 1, ..word };
+    match (word.text.strip_prefix('+'), word.text.strip_prefix('-')) {
+        (Some(text), _) => Ok((true, rest(text))),
+        (None, Some(text)) => Ok((false, rest(text))),
+        (None, None) => Err(word.not(expected)),
     }
-    let list: Vec<_> = word.split('/').map(gateway).collect::<Result<_, _>>()?;
-    if list.len() > most::BOXES {
-        return Err(word.flaw(format!("there are more than {} boxes before a member", most::BOXES)));
-    }
-    Ok(list)
-}
-
-fn gateway(word: Word<'_>) -> Read<Gateway> {
-    const EXPECTED: &str =
-        "v6:RULES, nat64, pool:4, only:53:443, no:KIND, per-second:100 or no-fragments after an `&`";
-    let mut parts = word.split('&');
-    let v4 = parts.next().map_or_else(|| Err(word.not("what stands before the member")), a_box)?;
-    let mut gateway = Gateway::new(v4);
-    for part in parts {
-        match (part.text, part.halves(':')) {
-            ("nat64", _) => gateway.nat64 = true,
-            ("no-fragments", _) => gateway.policy.fragments = false,
-            (_, Some((Word { text: "v6", .. }, rules))) => gateway.v6 = Some(a_box(rules)?),
-            (_, Some((Word { text: "pool", .. }, count))) => {
-                gateway.pool = count.number(255, "the number of addresses")? as u8;
-            }
-            (_, Some((Word { text: "per-second", .. }, rate))) => {
-                let rate = rate.number(u64::from(u32::MAX), "the number of packets a second")?;
-                gateway.policy.per_second = Some(rate as u32);
-            }
-            (_, Some((Word { text: "no", .. }, kind))) => {
-                let found = Kind::ALL.into_iter().find(|it| it.to_string() == kind.text);
-                let expected = "a kind of packet: stun, dtls, channel, krpc or other";
-                gateway.policy.inspects = Some(found.ok_or_else(|| kind.not(expected))?);
-            }
-            (_, Some((Word { text: "only", .. }, ports))) => {
-                let (a, b) = ports.halves(':').ok_or_else(|| ports.not("two ports, such as 53:443"))?;
-                let port = |word: Word<'_>| word.number(65_535, "a port").map(|port| port as u16);
-                gateway.policy.ports = Some([port(a)?, port(b)?]);
-            }
-            _ => return Err(part.not(EXPECTED)),
-        }
-    }
-    Ok(gateway)
-}
-
-fn a_box(word: Word<'_>) -> Read<BoxRules> {
-    const EXPECTED: &str =
-        "`open`, `firewall`, `udp-blocked` or a NAT by mapping and filtering, such as eim+apdf";
-    let mut parts = word.split(',');
-    let Some(kind) = parts.next() else { return Err(word.not(EXPECTED)) };
-    let mut rules = match (kind.text, kind.halves('+')) {
-        ("firewall", _) => BoxRules::FIREWALL,
-        ("udp-blocked", _) => BoxRules::UdpBlocked,
-        ("router", _) => BoxRules::Router,
-        ("clat", _) => BoxRules::Clat,
-        (_, Some((Word { text: "firewall", .. }, filter))) => {
-            let mut rules = BoxRules::FIREWALL;
-            if let BoxRules::Firewall { filtering: by, .. } = &mut rules {
-                *by = filtering(filter)?;
-            }
-            rules
-        }
-        (_, Some((map, filter))) => {
-            let mapping = match map.text {
-                "eim" => Behavior::EndpointIndependent,
-                "adm" => Behavior::AddressDependent,
-                "apdm" => Behavior::AddressAndPortDependent,
-                _ => return Err(map.not("a mapping: eim, adm or apdm")),
-            };
-            BoxRules::nat(mapping, filtering(filter)?)
-        }
-        (_, None) => return Err(kind.not(EXPECTED)),
-    };
-    for option in parts {
-        let Some((key, value)) = option.halves('=') else {
-            return Err(option.not("an option such as lifetime=30s"));
-        };
-        match &mut rules {
-            BoxRules::Nat(nat) => nat_option(nat, key, value)?,
-            BoxRules::Firewall { lifetime, unreplied, settles, inbound_refresh, .. } => match key.text {
-                "lifetime" => *lifetime = value.duration()?,
-                "unreplied" => *unreplied = value.duration()?,
-                "settles" => *settles = value.duration()?,
-                "refresh" => *inbound_refresh = refresh(value)?,
-                _ => return Err(key.not("lifetime, unreplied, settles or refresh")),
-            },
-            BoxRules::UdpBlocked | BoxRules::Router | BoxRules::Clat => {
-                return Err(key.flaw(format!("`{}` has no options", kind.text)));
-            }
-        }
-    }
-    Ok(rules)
-}
-
-fn filtering(word: Word<'_>) -> Read<Behavior> {
-    Ok(match word.text {
-        "eif" => Behavior::EndpointIndependent,
-        "adf" => Behavior::AddressDependent,
-        "apdf" => Behavior::AddressAndPortDependent,
-        _ => return Err(word.not("a filtering: eif, adf or apdf")),
-    })
-}
-
-fn nat_option(nat: &mut NatRules, key: Word<'_>, value: Word<'_>) -> Read<()> {
-    match key.text {
-        "ports" => {
-            nat.ports = match (value.text, value.halves(':')) {
-                ("preserve", _) => PortRule::Preserve,
-                ("overload", _) => PortRule::Overload,
-                ("per-flow", _) => PortRule::PerFlow,
-                ("random", _) => PortRule::Random,
-                (_, Some((Word { text: "block", .. }, size))) => {
-                    PortRule::Block(size.number(65_535, "the size of a block")? as u16)
-                }
-                (step, _) if step.starts_with(['+', '-']) => {
-                    let expected = "a step between ports, such as +1 or -2";
-                    PortRule::Sequential(step.parse().map_err(|_| value.not(expected))?)
-                }
-                _ => {
-                    let expected =
-                        "`preserve`, `overload`, `per-flow`, `random`, `block:1024` or a step such as +1";
-                    return Err(value.not(expected));
-                }
-            }
-        }
-        "range" => {
-            let (low, high) = value.halves(':').ok_or_else(|| value.not("two ports, such as 1024:65535"))?;
-            let port = |word: Word<'_>| word.number(65_535, "a port").map(|port| port as u16);
-            nat.range = (port(low)?, port(high)?);
-            if nat.range.0 > nat.range.1 {
-                return Err(value.flaw("that range of ports is empty"));
-            }
-        }
-        "parity" if value.text == "kept" => nat.parity = true,
-        "parity" => return Err(value.not("`kept`")),
-        "strangers" if value.text == "taken" => nat.strangers = true,
-        "strangers" => return Err(value.not("`taken`")),
-        "others" => nat.others = value.number(65_535, "the number of mappings a second")? as u16,
-        "settles" => nat.settles = value.duration()?,
-        "filter-age" => nat.filter_age = Some(value.duration()?),
-        "per-host" => nat.per_host = Some(value.number(65_535, "the number of mappings")? as usize),
-        "full" => {
-            nat.full = match value.text {
-                "drop" => Full::Drop,
-                "evict" => Full::Evict,
-                _ => return Err(value.not("`drop` or `evict`")),
-            }
-        }
-        "new-per-second" => {
-            nat.per_second = Some(value.number(1 << 31, "the number of mappings a second")? as u32);
-        }
-        "pooling" => {
-            nat.pooling = match value.text {
-                "paired" => Pooling::Paired,
-                "arbitrary" => Pooling::Arbitrary,
-                _ => return Err(value.not("`paired` or `arbitrary`")),
-            }
-        }
-        "lifetime" => nat.lifetime = value.duration()?,
-        "unreplied" => nat.unreplied = value.duration()?,
-        "refresh" => nat.inbound_refresh = refresh(value)?,
-        "hairpin" => {
-            nat.hairpin = match value.text {
-                "none" => Hairpin::None,
-                "external" => Hairpin::External,
-                "internal" => Hairpin::Internal,
-                _ => return Err(value.not("`none`, `external` or `internal`")),
-            }
-        }
-        "capacity" => nat.capacity = value.number(65_535, "the number of mappings")? as usize,
-        _ => {
-            let expected = "ports, range, parity, others, pooling, lifetime, unreplied, settles, filter-age, refresh, \
-                            strangers, hairpin, capacity, per-host, full or new-per-second";
-            return Err(key.not(expected));
-        }
-    }
-    Ok(())
-}
-
-fn refresh(value: Word<'_>) -> Read<bool> {
-    match value.text {
-        "out" => Ok(false),
-        "both" => Ok(true),
-        _ => Err(value.not("`out` or `both`")),
-    }
-}
-
-fn link(words: &mut Words<'_>) -> Read<LinkRules> {
-    if words.take("up") {
-        let up = law(words)?;
-        words.keyword("down")?;
-        return Ok(LinkRules { up, down: law(words)? });
-    }
-    law(words).map(LinkRules::both)
-}
-
-fn law(words: &mut Words<'_>) -> Read<Law> {
-    let mut law = Law { delay: words.next("a delay such as 12ms, or `up`")?.duration()?, ..Law::PERFECT };
-    while let Some(word) = words.peek() {
-        let _ = words.next("")?;
-        match word.text {
-            "jitter" => {
-                law.jitter = words.next("how much jitter")?.duration()?;
-                let shapes = [("bell", Shape::Bell), ("tail", Shape::Tail)];
-                let shape = shapes.into_iter().find(|(name, _)| words.take(name));
-                law.shape = shape.map_or(Shape::Uniform, |(_, shape)| shape);
-            }
-            "loss" => law.loss = Loss::Independent(words.next("a share of packets")?.chance()?),
-            "burst" => law.loss = burst(words.next("three shares, such as 0.5%/20%/60%")?)?,
-            "lose" => {
-                law.loss = lose(words.next("the number of a packet, such as #0, or a share such as 3/100")?)?
-            }
-            "corrupt" => law.corrupt = words.next("a share of packets")?.chance()?,
-            "icmp" => law.icmp = true,
-            "dup" => law.duplicate = words.next("a share of packets")?.chance()?,
-            "reorder" => {
-                law.reorder = words.next("a share of packets")?.chance()?;
-                words.keyword("by")?;
-                law.held = words.next("a length of time")?.duration()?;
-            }
-            "mtu" => {
-                let number = words.next("a number of bytes")?;
-                law.mtu = Some(number.number(u64::from(u16::MAX), "an MTU")? as u16);
-            }
-            "rate" => law.rate = Some(rate(words)?),
-            _ => {
-                words.put_back(word);
-                break;
-            }
-        }
-    }
-    Ok(law)
-}
-
-fn lose(word: Word<'_>) -> Read<Loss> {
-    const EXPECTED: &str = "the number of a packet, such as #0, or so many of so many, such as 3/100";
-    if let Some((run, every)) = word.halves('/') {
-        let number = |word: Word<'_>| word.number(u64::from(u32::MAX), "a number of packets");
-        return Ok(Loss::Periodic { run: number(run)? as u32, every: number(every)? as u32 });
-    }
-    let number = word.halves('#').filter(|(before, _)| before.text.is_empty());
-    let (_, number) = number.ok_or_else(|| word.not(EXPECTED))?;
-    Ok(Loss::Nth(number.number(u64::MAX, "the number of a packet")?))
-}
-
-fn burst(word: Word<'_>) -> Read<Loss> {
-    let shares: Vec<_> = word.split('/').collect();
-    let [enter, leave, inside] = shares[..] else {
-        return Err(word.not("three shares, such as 0.5%/20%/60%"));
-    };
-    Ok(Loss::Bursty { enter: enter.chance()?, leave: leave.chance()?, inside: inside.chance()? })
-}
-
-fn rate(words: &mut Words<'_>) -> Read<Rate> {
-    let unit = |word: Word<'_>, unit: &str, expected: &str| match word.text.strip_suffix(unit) {
-        Some(digits) => Word { text: digits, ..word }.number(1 << 50, expected),
-        None => Err(word.not(expected)),
-    };
-    let bits_per_second = unit(words.next("bits a second")?, "bit/s", "a rate such as 1000000bit/s")?;
-    words.keyword("queue")?;
-    Ok(Rate {
-        bits_per_second,
-        queue: unit(words.next("bytes that may wait")?, "B", "a queue such as 16000B")?,
-    })
 }
 
 fn meeting(words: &mut Words<'_>) -> Read<u8> {

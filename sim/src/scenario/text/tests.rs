@@ -88,6 +88,66 @@ fn a_flaw_is_told_with_its_place_and_what_was_expected() {
         ),
         ("member open; +5 heal", "line 1, column 15: expected a length of time"),
         ("member open; +999999h heal", "is out of range: at most a year"),
+        ("network open", "line 1, column 9: a network has a box at its edge; without one it is the internet"),
+        ("member open in 0", "line 1, column 16: no network stands above"),
+        ("network eim+eif in 0", "line 1, column 20: no network stands above"),
+        (
+            "network eim+eif\nmember open in 1",
+            "line 2, column 16: no network 1 stands above: the only one is number 0",
+        ),
+        (
+            "network eim+eif; network eim+eif in 0\nmember open in x",
+            "line 2, column 16: expected the number of a network, found `x`",
+        ),
+        (
+            "network eim+eif/eim+eif/eim+eif/eim+eif/eim+eif; member eim+eif/eim+eif/eim+eif/eim+eif in 0",
+            "line 1, column 57: there are more than 8 boxes from here to the internet",
+        ),
+        (
+            "member eim+eif ipv6",
+            "line 1, column 8: the member wants IPv6, and what stands before it has none",
+        ),
+        (
+            "network eim+eif&nat64&v6:router; member open in 0",
+            "the member wants IPv4, and what stands before it",
+        ),
+        ("member open; move 0 to 1", "line 1, column 24: expected `internet`, or `network` with its number"),
+        ("member open; move 0 to network 0", "line 1, column 32: there is no network"),
+        ("member open; move 0", "expected `to`, found the end of the statement"),
+        ("member open; clock 0 1h", "line 1, column 22: expected `right`, or by how much it is wrong"),
+        ("member open; clock 0 +1", "line 1, column 23: expected a length of time such as 12ms"),
+        (
+            "member open; clock 0 drift 5ppm",
+            "line 1, column 28: expected how much it drifts, such as +500ppm",
+        ),
+        ("member open; clock 0 drift +5", "line 1, column 28: expected how much it drifts, such as +500ppm"),
+        (
+            "member open; clock 0 drift +200000ppm",
+            "200000 is out of range: a drift in millionths is at most 100000",
+        ),
+        ("member open; disk 0 burns", "line 1, column 21: expected `fails`, `works`, `loses` or `damages`"),
+        ("members 2 open; mute 0 from 1", "line 1, column 24: expected `towards`, found `from`"),
+        ("member open; start 0 anew", "line 1, column 22: expected the end of the statement, found `anew`"),
+        ("world begins 24:00:00", "line 1, column 14: expected a time of day such as 23:59:50"),
+        ("world begins 1:2:3", "line 1, column 14: expected a time of day such as 23:59:50"),
+        ("world sybils 10001", "10001 is out of range: the number of sybils is at most 10000"),
+        ("world silent few", "line 1, column 14: expected the number of silent nodes, found `few`"),
+        (
+            "world entries",
+            "expected number of nodes that everyone is told of, found the end of the statement",
+        ),
+        ("world stun honest,wrong", "line 1, column 19: expected `honest`, `dead`, or a lie"),
+        (
+            "world stun everyone=here",
+            "line 1, column 21: expected an endpoint such as 30.0.0.9:9, found `here`",
+        ),
+        ("world stun port=70000", "70000 is out of range: a number of ports is at most 65535"),
+        ("world stun late=soon", "line 1, column 17: expected a length of time such as 12ms"),
+        (
+            "world stun seldom=often",
+            "line 1, column 19: expected the number of answers a second, found `often`",
+        ),
+        ("world dht 4 hostile 3", "line 1, column 13: expected `dht`, `silent`, `lying`, `slow`, `sybils`"),
     ] {
         let said = flaw(text);
         assert!(said.contains(expected), "{text:?}\n  says     {said}\n  expected {expected}");
@@ -101,13 +161,45 @@ fn everything_that_can_stand_before_a_member_is_read_back() {
         "member eim+apdf,ports=block:64,range=2000:3000,parity=kept,others=3,settles=2s,filter-age=5s,strangers=taken,per-host=9,full=evict,new-per-second=7 link 1ms",
         "member eim+eif,ports=-2 link 1ms",
         "member eim+eif,ports=per-flow,refresh=both link 1ms",
-        "member eim+apdf&pool:4&only:53:443&no:dtls&per-second:100&no-fragments ipv6 link 1ms",
+        "member eim+apdf&v6:router&pool:4&only:53:443&no:dtls&per-second:100&no-fragments ipv6 link 1ms",
         "member open link up 1ms jitter 2ms bell lose 3/100 down 1ms jitter 2ms tail corrupt 0.5% icmp mtu 576",
     ] {
         let scenario = Scenario::parse(&format!("world dual; {line}")).unwrap().scenario;
         assert!(scenario.to_string().contains(line), "{scenario}\n{line}");
         assert_eq!(scenario.to_text().parse(), Ok(scenario));
     }
+}
+
+#[test]
+fn all_that_can_happen_and_all_that_stands_around_is_read_back() {
+    let lines = [
+        "world dht 4 silent 1 lying 2 slow 3 sybils 8 entries 0 stun honest,dead,everyone=30.0.0.9:9,port=3,private,\
+         family,source,late=2s,seldom=5 forged-victims 3 dual begins 23:59:50.250 link 20ms",
+        "network eim+apdf,hairpin=external&v6:router no-multicast link 5ms",
+        "network eim+eif in 0",
+        "members 2 open in 1 link 12ms",
+        "member eim+eif in 0 link 1ms",
+        "member open link 1ms",
+        "start all saved",
+        "clock 0 +3600s",
+        "clock 1 -1.5s drift -500ppm",
+        "clock 2 drift +20ppm",
+        "clock all right",
+        "move 3 to internet",
+        "move 2 to network 1",
+        "move all home",
+        "unplug 1",
+        "renumber 0",
+        "mute 0 towards 1",
+        "disk 0 fails",
+        "disk 0 works",
+        "disk 0 loses",
+        "disk 0 damages",
+        "relink 0 12ms lose #7 mtu 1200",
+    ];
+    let scenario = Scenario::parse(&lines.join("\n")).unwrap().scenario;
+    assert_eq!(scenario.to_text().lines().collect::<Vec<_>>(), lines);
+    assert_eq!(scenario.to_string().parse(), Ok(scenario));
 }
 
 #[test]

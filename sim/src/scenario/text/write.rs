@@ -3,17 +3,20 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::engine::Chance;
+use crate::engine::{Chance, Clock};
+use crate::hosts::Lie;
 use crate::net::{
     Behavior, BoxRules, Full, Gateway, Hairpin, Law, LinkRules, Loss, NatRules, Policy, Pooling, PortRule,
     Rate, Shape, Stack,
 };
-use crate::scenario::script::{Act, Goal, Home, Infrastructure, Scenario, Step, Stun, Who};
+use crate::scenario::script::{
+    Act, Disk, Goal, Home, Hostile, Infrastructure, Place, Scenario, Site, Step, Stun, Who,
+};
 
 impl Scenario {
     /// The statements that make it, without their ends.
     fn statements(&self) -> Vec<String> {
-        let Self { name, note, homes, infrastructure, steps, goals } = self;
+        let Self { name, note, sites, homes, infrastructure, steps, goals } = self;
         let mut list = Vec::new();
         for (keyword, text) in [("scenario", name), ("note", note)] {
             if !text.is_empty() {
@@ -21,6 +24,7 @@ impl Scenario {
             }
         }
         list.push(infrastructure.to_string());
+        list.extend(sites.iter().map(Site::to_string));
         for group in homes.chunk_by(|a, b| a == b) {
             list.push(match group.len() {
                 1 => format!("member {}", group[0]),
@@ -47,19 +51,99 @@ impl fmt::Display for Scenario {
 
 impl fmt::Display for Infrastructure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { dht_nodes, stun, forged_victims, link, stack } = self;
-        let stun: Vec<_> = stun
-            .iter()
-            .map(|stun| match stun {
-                Stun::Honest => "honest",
-                Stun::Dead => "dead",
-            })
-            .collect();
-        let stun = if stun.is_empty() { "none".into() } else { stun.join(",") };
-        write!(f, "world dht {dht_nodes} stun {stun}")?;
+        let Self { dht_nodes, hostile, entries, stun, forged_victims, link, stack, begins } = self;
+        let Hostile { silent, lying, slow, sybils } = hostile;
+        let usual = Self::usual();
+        write!(f, "world dht {dht_nodes}")?;
+        for (word, count) in [("silent", silent), ("lying", lying), ("slow", slow), ("sybils", sybils)] {
+            if *count > 0 {
+                write!(f, " {word} {count}")?;
+            }
+        }
+        if *entries != usual.entries {
+            write!(f, " entries {entries}")?;
+        }
+        f.write_str(if stun.is_empty() { " stun none" } else { " stun " })?;
+        for (n, stun) in stun.iter().enumerate() {
+            write!(f, "{}{}", if n == 0 { "" } else { "," }, Server(*stun))?;
+        }
         if *forged_victims > 0 {
             write!(f, " forged-victims {forged_victims}")?;
         }
+        if *stack != Stack::V4 {
+            write!(f, " {}", family(*stack))?;
+        }
+        if *begins != usual.begins {
+            let (seconds, millis) = (begins.as_secs(), begins.subsec_millis());
+            write!(f, " begins {:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)?;
+            if millis > 0 {
+                write!(f, ".{millis:03}")?;
+            }
+        }
+        write!(f, " link {}", Link(link))
+    }
+}
+
+/// A STUN server.
+struct Server(Stun);
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Stun::Honest => f.write_str("honest"),
+            Stun::Dead => f.write_str("dead"),
+            Stun::Lying(Lie::Everyone(endpoint)) => write!(f, "everyone={endpoint}"),
+            Stun::Lying(Lie::Port(by)) => write!(f, "port={by}"),
+            Stun::Lying(Lie::Private) => f.write_str("private"),
+            Stun::Lying(Lie::Family) => f.write_str("family"),
+            Stun::Lying(Lie::OtherSource) => f.write_str("source"),
+            Stun::Lying(Lie::Late(by)) => write!(f, "late={by:?}"),
+            Stun::Lying(Lie::Seldom(rate)) => write!(f, "seldom={rate}"),
+        }
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { boxes, link, place, multicast } = self;
+        write!(f, "network {}", Gates(boxes))?;
+        attached(f, *place)?;
+        if !multicast {
+            f.write_str(" no-multicast")?;
+        }
+        if *link != LinkRules::default() {
+            write!(f, " link {}", Link(link))?;
+        }
+        Ok(())
+    }
+}
+
+/// What something is attached to, if it is not the internet.
+fn attached(f: &mut fmt::Formatter<'_>, place: Place) -> fmt::Result {
+    match place {
+        Place::Internet => Ok(()),
+        Place::Site(number) => write!(f, " in {number}"),
+    }
+}
+
+/// `internet`, `network 3`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Internet => f.write_str("internet"),
+            Self::Site(number) => write!(f, "network {number}"),
+        }
+    }
+}
+
+impl fmt::Display for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { boxes, link, stack, place } = self;
+        if boxes.is_empty() {
+            f.write_str("open")?;
+        }
+        write!(f, "{}", Gates(boxes))?;
+        attached(f, *place)?;
         if *stack != Stack::V4 {
             write!(f, " {}", family(*stack))?;
         }
@@ -67,19 +151,15 @@ impl fmt::Display for Infrastructure {
     }
 }
 
-impl fmt::Display for Home {
+/// Boxes, innermost first.
+struct Gates<'a>(&'a [Gateway]);
+
+impl fmt::Display for Gates<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { boxes, link, stack } = self;
-        if boxes.is_empty() {
-            f.write_str("open")?;
-        }
-        for (n, rules) in boxes.iter().enumerate() {
+        for (n, rules) in self.0.iter().enumerate() {
             write!(f, "{}{}", if n == 0 { "" } else { "/" }, Gate(rules))?;
         }
-        if *stack != Stack::V4 {
-            write!(f, " {}", family(*stack))?;
-        }
-        write!(f, " link {}", Link(link))
+        Ok(())
     }
 }
 
@@ -347,6 +427,7 @@ impl fmt::Display for Act {
         };
         match self {
             Self::Start(who) => write!(f, "start {who}"),
+            Self::StartSaved(who) => write!(f, "start {who} saved"),
             Self::Join(who, meeting) => meet(f, "join", who, *meeting),
             Self::Say(who, meeting) => meet(f, "say", who, *meeting),
             Self::Leave(who, meeting) => meet(f, "leave", who, *meeting),
@@ -354,9 +435,16 @@ impl fmt::Display for Act {
             Self::Suspend(who) => write!(f, "suspend {who}"),
             Self::Resume(who) => write!(f, "resume {who}"),
             Self::Sever(a, b) => write!(f, "sever {a} from {b}"),
+            Self::Mute(a, b) => write!(f, "mute {a} towards {b}"),
             Self::Rejoin(a, b) => write!(f, "rejoin {a} with {b}"),
             Self::Heal => f.write_str("heal"),
             Self::Reboot(who) => write!(f, "reboot {who}"),
+            Self::Renumber(who) => write!(f, "renumber {who}"),
+            Self::Move(who, place) => write!(f, "move {who} to {place}"),
+            Self::GoHome(who) => write!(f, "move {who} home"),
+            Self::Unplug(who) => write!(f, "unplug {who}"),
+            Self::SetClock(who, clock) => write!(f, "clock {who} {}", Wrong(*clock)),
+            Self::Harm(who, disk) => write!(f, "disk {who} {disk}"),
             Self::Relink(who, link) => write!(f, "relink {who} {}", Link(link)),
             Self::Restore(who) => write!(f, "restore {who}"),
             Self::DhtDown(n) => write!(f, "dht-down {n}"),
@@ -365,6 +453,34 @@ impl fmt::Display for Act {
             Self::StunUp(n) => write!(f, "stun-up {n}"),
             Self::Settle(within) => write!(f, "settle {within:?}"),
         }
+    }
+}
+
+/// `right`, `+3600s`, `-5s drift +500ppm`.
+struct Wrong(Clock);
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Clock { ahead_ms, drift_ppm } = self.0;
+        let sign = if ahead_ms < 0 { '-' } else { '+' };
+        let by = Duration::from_millis(ahead_ms.unsigned_abs());
+        match (ahead_ms, drift_ppm) {
+            (0, 0) => f.write_str("right"),
+            (_, 0) => write!(f, "{sign}{by:?}"),
+            (0, _) => write!(f, "drift {drift_ppm:+}ppm"),
+            _ => write!(f, "{sign}{by:?} drift {drift_ppm:+}ppm"),
+        }
+    }
+}
+
+impl fmt::Display for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fails => "fails",
+            Self::Works => "works",
+            Self::Loses => "loses",
+            Self::Damages => "damages",
+        })
     }
 }
 
