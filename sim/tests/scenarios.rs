@@ -19,7 +19,7 @@ fn good(name: &str, seeds: std::ops::Range<u64>) {
 #[test]
 fn every_scenario_is_in_here() {
     // Below is one test each, so that they run side by side.
-    assert_eq!(NAMES.len(), 18);
+    assert_eq!(NAMES.len(), 31);
 }
 
 macro_rules! scenarios {
@@ -49,6 +49,19 @@ scenarios! {
     both_families = "both-families" for 0..4;
     narrow = "narrow" for 0..2;
     asleep = "asleep" for 0..2;
+    saved = "saved" for 0..2;
+    lost_write = "lost-write" for 0..1;
+    no_way_in = "no-way-in" for 0..1;
+    household = "household" for 0..1;
+    hairpin = "hairpin" for 0..1;
+    roaming = "roaming" for 0..2;
+    clocks = "clocks" for 0..1;
+    midnight = "midnight" for 0..2;
+    liars = "liars" for 0..1;
+    hostile_dht = "hostile-dht" for 0..2;
+    one_way = "one-way" for 0..1;
+    black_hole = "black-hole" for 0..1;
+    hotel = "hotel" for 0..1;
 }
 
 /// Half an hour of eight members, over the stand-in for DTLS.
@@ -91,4 +104,15 @@ fn what_is_not_done_in_time_is_listed_as_pending() {
     });
     assert!(said.contains("2 things are pending after 5s"), "{said}");
     assert!(said.contains("pending: 0 is not connected to 1 in meeting 0 (direct"), "{said}");
+}
+
+/// What a restart with saved state shows is owed to that state: without it, nobody is found.
+#[test]
+fn without_its_state_a_node_finds_nobody_once_the_entries_are_gone() {
+    let text = scenario::find("saved", 0).unwrap().to_text();
+    let forgetful = text.replace("start 0 saved", "start 0");
+    assert_ne!(text, forgetful);
+    let outcome = scenario::run(&forgetful.parse().unwrap(), 0, Options::default());
+    let problem = outcome.first_problem().expect("it cannot come back");
+    assert_eq!(problem.property, scenario::Property::Connect, "{outcome}");
 }

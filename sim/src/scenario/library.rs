@@ -36,7 +36,10 @@ pub const NAMES: [(&str, &str); 31] = [
         "four to eight members behind anything, and for half an hour no quiet minute: all of it is drawn",
     ),
     ("asleep", "one of three sleeps for two minutes, another is cut off; both come back"),
-    ("saved", "a node starts again with whom its DHT knew, and the nodes through whom everyone enters are gone"),
+    (
+        "saved",
+        "a node starts again with whom its DHT knew, and the nodes through whom everyone enters are gone",
+    ),
     ("lost-write", "a power cut while the state is written, a damaged file, a full disk"),
     ("no-way-in", "nobody is told of any DHT node"),
     ("household", "two in one household, and two behind one carrier's NAT that sends nothing back inside"),

@@ -1,6 +1,8 @@
 //! The matrix of what has to be tried: a row for each dimension, with its cases or with the reason why it has none yet.
 
+mod around;
 mod cases;
+mod places;
 
 use std::fmt;
 
@@ -107,43 +109,23 @@ pub const ROWS: [Row; 32] = {
             Change,
             Whole(cases::nat_pairs),
         ),
-        row(
-            "N2",
-            "how NATs choose ports",
-            Change,
-            Part(cases::port_rules, "ports are not predicted yet; no overloading, no parity"),
-        ),
+        row("N2", "how NATs choose ports", Change, Part(cases::port_rules, "ports are not predicted yet")),
         row(
             "N3",
             "NATs behind NATs",
             Change,
-            Part(cases::stacked, "no VPN on top; two behind one carrier have one kind of inner NAT"),
+            Part(places::stacked, "no VPN on top; two behind one carrier have one kind of inner NAT"),
         ),
         row("N4", "mappings that expire while nothing is said", Change, Whole(cases::expiry)),
         row(
             "N5",
             "NATs that restart and get other addresses, members that move, while connecting and after",
             Change,
-            Part(cases::rebinding, "nothing is transferred yet that a change could interrupt"),
+            Part(places::rebinding, "nothing is transferred yet that a change could interrupt"),
         ),
-        row(
-            "N6",
-            "NATs that run out of mappings",
-            Night,
-            Part(cases::exhaustion, "no cell of its own for blocks of ports"),
-        ),
-        row(
-            "V1",
-            "IPv6, dual stack, NAT64, broken IPv6",
-            Change,
-            Whole(cases::families),
-        ),
-        row(
-            "U1",
-            "UDP blocked, small MTU, slow links",
-            Change,
-            Whole(cases::udp_policy),
-        ),
+        row("N6", "NATs that run out of mappings", Night, Whole(cases::exhaustion)),
+        row("V1", "IPv6, dual stack, NAT64, broken IPv6", Change, Whole(places::families)),
+        row("U1", "UDP blocked, small MTU, slow links", Change, Whole(cases::udp_policy)),
         row("Q1", "loss, independent and in bursts", Change, Whole(cases::loss)),
         row("Q2", "jitter, reordering, duplication", Change, Whole(cases::disorder)),
         row(
@@ -164,7 +146,10 @@ pub const ROWS: [Row; 32] = {
             "C3",
             "crashes and restarts",
             Change,
-            Part(cases::restarts, "no identity is online twice; shells keep whom the DHT knew, and no messages yet"),
+            Part(
+                cases::restarts,
+                "no identity is online twice; shells keep whom the DHT knew, and no messages yet",
+            ),
         ),
         row("C4", "partitions", Change, Whole(cases::partitions)),
         row("C5", "members that relay", Night, NotYet("members do not relay yet")),
@@ -172,32 +157,30 @@ pub const ROWS: [Row; 32] = {
             "T1",
             "clocks that are wrong, drift and jump; machines that sleep",
             Change,
-            Whole(cases::clocks),
+            Whole(around::clocks),
         ),
-        row(
-            "T2",
-            "joining when the meeting's place in the DHT changes",
-            Change,
-            Whole(cases::midnight),
-        ),
-        row("S1", "STUN servers that are dead or lie", Change, Whole(cases::stun)),
+        row("T2", "joining when the meeting's place in the DHT changes", Change, Whole(around::midnight)),
+        row("S1", "STUN servers that are dead or lie", Change, Whole(around::stun)),
         row(
             "D1",
             "DHT nodes that are dead",
             Change,
-            Part(cases::dht_health, "big DHTs are run by `moot-sim dht`"),
+            Part(around::dht_health, "big DHTs are run by `moot-sim dht`"),
         ),
         row(
             "D2",
             "DHT nodes that are hostile",
             Night,
-            Part(cases::dht_hostile, "ids that follow from their addresses, and large answers: `moot-sim dht attack`"),
+            Part(
+                around::dht_hostile,
+                "ids that follow from their addresses, and large answers: `moot-sim dht attack`",
+            ),
         ),
         row(
             "D3",
             "no way into the DHT",
             Change,
-            Part(cases::no_way_in, "nodes do not look for others by multicast yet"),
+            Part(around::no_way_in, "nodes do not look for others by multicast yet"),
         ),
         row("X1", "floods", Night, NotYet("no host floods yet")),
         row(

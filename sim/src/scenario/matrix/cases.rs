@@ -5,25 +5,25 @@ use std::time::Duration;
 use super::{Case, Level, What};
 use crate::engine::Chance;
 use crate::net::{
-    Behavior, BoxRules, Gateway, Law, LinkRules, Loss, NatRules, Policy, PortRule, Rate, Stack, Why,
+    Behavior, BoxRules, Gateway, Law, LinkRules, Loss, NatRules, Policy, PortRule, Rate, Why,
     can_connect_directly,
 };
-use crate::scenario::script::{Act, Home, Infrastructure, Scenario, Step, Stun, Who, after, now};
+use crate::scenario::script::{Act, Home, Infrastructure, Scenario, Step, Who, after, now};
 
-const EI: Behavior = Behavior::EndpointIndependent;
-const APD: Behavior = Behavior::AddressAndPortDependent;
-const ALL: [Behavior; 3] = [EI, Behavior::AddressDependent, APD];
+pub(super) const EI: Behavior = Behavior::EndpointIndependent;
+pub(super) const APD: Behavior = Behavior::AddressAndPortDependent;
+pub(super) const ALL: [Behavior; 3] = [EI, Behavior::AddressDependent, APD];
 
 /// How soon two who can connect must be connected without loss.
-const CONNECT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// How soon who can connect to nobody must be told so: a minute alone, and something for those who take turns.
-const TOLD: Duration = Duration::from_secs(75);
+pub(super) const TOLD: Duration = Duration::from_secs(75);
 /// How soon what is said must be acknowledged by all, without loss.
-const TALK: Duration = Duration::from_secs(5);
+pub(super) const TALK: Duration = Duration::from_secs(5);
 /// How soon who was silent without leaving is known to be gone, and back.
-const BACK: Duration = Duration::from_secs(45);
+pub(super) const BACK: Duration = Duration::from_secs(45);
 
-fn fixed(name: impl Into<String>, homes: Vec<Home>, steps: Vec<Step>, seeds: u64) -> Case {
+pub(super) fn fixed(name: impl Into<String>, homes: Vec<Home>, steps: Vec<Step>, seeds: u64) -> Case {
     let (name, note, goals) = (name.into(), String::new(), Vec::new());
     let infrastructure = Infrastructure::usual();
     let sites = Vec::new();
@@ -31,59 +31,59 @@ fn fixed(name: impl Into<String>, homes: Vec<Home>, steps: Vec<Step>, seeds: u64
     Case { what: What::Fixed(Box::new(scenario)), seeds }
 }
 
-fn drawn(name: &'static str, seeds: u64) -> Case {
+pub(super) fn drawn(name: &'static str, seeds: u64) -> Case {
     Case { what: What::Drawn(name), seeds }
 }
 
 /// More seeds at night.
-fn nightly(level: Level, day: u64, night: u64) -> u64 {
+pub(super) fn nightly(level: Level, day: u64, night: u64) -> u64 {
     if level == Level::Change { day } else { night }
 }
 
-fn law() -> Law {
+pub(super) fn law() -> Law {
     Law { jitter: Duration::from_millis(4), ..Law::delay(12) }
 }
 
-fn home(boxes: impl IntoIterator<Item = BoxRules>) -> Home {
+pub(super) fn home(boxes: impl IntoIterator<Item = BoxRules>) -> Home {
     Home::behind(boxes, law())
 }
 
-fn gated(gateway: Gateway) -> Home {
+pub(super) fn gated(gateway: Gateway) -> Home {
     Home::behind([gateway], law())
 }
 
-fn usual() -> Home {
+pub(super) fn usual() -> Home {
     home([BoxRules::nat(EI, APD)])
 }
 
-fn settle(within: Duration) -> Step {
+pub(super) fn settle(within: Duration) -> Step {
     now(Act::Settle(within))
 }
 
-fn say() -> Step {
+pub(super) fn say() -> Step {
     now(Act::Say(Who::All, 0))
 }
 
-fn start() -> [Step; 2] {
+pub(super) fn start() -> [Step; 2] {
     [now(Act::Start(Who::All)), now(Act::Join(Who::All, 0))]
 }
 
 /// Everyone joins, then talks.
-fn meet(connect: Duration, talk: Duration) -> Vec<Step> {
+pub(super) fn meet(connect: Duration, talk: Duration) -> Vec<Step> {
     let mut steps = start().to_vec();
     steps.extend([settle(connect), say(), settle(talk)]);
     steps
 }
 
 /// Everyone joins and talks, something happens, and in the end everyone talks again.
-fn meet_and(happens: impl IntoIterator<Item = Step>, recover: Duration) -> Vec<Step> {
+pub(super) fn meet_and(happens: impl IntoIterator<Item = Step>, recover: Duration) -> Vec<Step> {
     let mut steps = meet(2 * CONNECT, TALK);
     steps.extend(happens);
     steps.extend([settle(recover), say(), settle(2 * TALK)]);
     steps
 }
 
-fn fault(n: u16, step: Step) -> Step {
+pub(super) fn fault(n: u16, step: Step) -> Step {
     Step { fault: Some(n), ..step }
 }
 
@@ -120,7 +120,14 @@ pub(super) fn nat_pairs(level: Level) -> Vec<Case> {
 }
 
 pub(super) fn port_rules(level: Level) -> Vec<Case> {
-    let rules = [PortRule::Preserve, PortRule::Sequential(1), PortRule::Sequential(2), PortRule::Random];
+    let rules = [
+        PortRule::Preserve,
+        PortRule::Overload,
+        PortRule::Sequential(1),
+        PortRule::Sequential(2),
+        PortRule::Random,
+        PortRule::Block(64),
+    ];
     let mut cases = Vec::new();
     for ports in rules {
         for mapping in ALL {
@@ -132,23 +139,6 @@ pub(super) fn port_rules(level: Level) -> Vec<Case> {
                     let name = format!("N2:{ports:?}:{hard}:{other}");
                     cases.push(fixed(name, vec![home([hard]), home([other])], steps, nightly(level, 1, 8)));
                 }
-            }
-        }
-    }
-    cases
-}
-
-pub(super) fn stacked(level: Level) -> Vec<Case> {
-    let carriers = [BoxRules::nat(EI, EI), BoxRules::nat(EI, APD), BoxRules::nat(APD, APD)];
-    let homes = [BoxRules::nat(EI, EI), BoxRules::nat(EI, APD)];
-    let mut cases = Vec::new();
-    for outer in carriers {
-        for inner in homes {
-            for other in [vec![], vec![inner], vec![inner, outer], vec![inner, BoxRules::FIREWALL]] {
-                let direct = can_connect_directly(&[inner, outer], &other).direct;
-                let steps = meet(if direct { 2 * CONNECT } else { TOLD }, TALK);
-                let homes = vec![home([inner, outer]), home(other)];
-                cases.push(fixed(format!("N3:{inner}:{outer}"), homes, steps, nightly(level, 1, 8)));
             }
         }
     }
@@ -173,34 +163,26 @@ pub(super) fn expiry(level: Level) -> Vec<Case> {
     cases
 }
 
-pub(super) fn rebinding(level: Level) -> Vec<Case> {
-    let nats = ALL.map(|filtering| BoxRules::nat(EI, filtering));
-    let mut cases = Vec::new();
-    for nat in nats {
-        for who in [Who::One(0), Who::All] {
-            for when in [50, 150, 250, 400, 5_000, 60_000] {
-                let mut steps = start().to_vec();
-                steps.extend([fault(1, after(when, Act::Reboot(who))), settle(Duration::from_secs(60))]);
-                // That the other is silent is noticed only after a while.
-                steps.extend([say(), settle(BACK), after(10_000, Act::Settle(BACK))]);
-                let homes = vec![home([nat]), home([nat]), home([])];
-                cases.push(fixed(format!("N5:{nat}:{who}:{when}ms"), homes, steps, nightly(level, 2, 8)));
-            }
-        }
-    }
-    cases
-}
-
 pub(super) fn exhaustion(level: Level) -> Vec<Case> {
     // Nobody can promise a connection through a NAT without mappings; what must hold is that nothing breaks.
-    let full = |capacity| {
-        let nat = BoxRules::Nat(NatRules { capacity, ..NatRules::new(APD, APD) });
+    let case = |name: String, nat: NatRules| {
+        let nat = BoxRules::Nat(nat);
         let mut steps = start().to_vec();
         steps.push(after(120_000, Act::Say(Who::All, 0)));
         steps.push(after(30_000, Act::Heal));
-        fixed(format!("N6:{capacity}"), vec![home([nat]), home([])], steps, nightly(level, 1, 8))
+        fixed(name, vec![home([nat]), home([])], steps, nightly(level, 1, 8))
     };
-    [0, 1, 4, 16].into_iter().map(full).collect()
+    let nat = NatRules::new(APD, APD);
+    let full = |capacity| case(format!("N6:{capacity}"), NatRules { capacity, ..nat });
+    let mut cases: Vec<_> = [0, 1, 4, 16].into_iter().map(full).collect();
+    for block in [2, 8, 32] {
+        let nat = NatRules { ports: PortRule::Block(block), ..NatRules::new(EI, APD) };
+        cases.push(case(format!("N6:block-{block}"), nat));
+    }
+    for rate in [1, 10] {
+        cases.push(case(format!("N6:{rate}-a-second"), NatRules { per_second: Some(rate), ..nat }));
+    }
+    cases
 }
 
 pub(super) fn udp_policy(level: Level) -> Vec<Case> {
@@ -215,37 +197,12 @@ pub(super) fn udp_policy(level: Level) -> Vec<Case> {
         let homes = vec![Home { link, ..home([]) }, usual()];
         cases.push(fixed(format!("U1:mtu-{mtu}"), homes, meet(2 * CONNECT, TALK), seeds));
     }
-    for policy in [Policy::WEB_AND_DNS, Policy::NO_DTLS, Policy::NO_STUN] {
+    let slow = Policy { per_second: Some(60), ..Policy::NONE };
+    for policy in [Policy::WEB_AND_DNS, Policy::NO_DTLS, Policy::NO_STUN, Policy::NO_DHT, slow] {
         let narrow = Gateway::new(BoxRules::nat(EI, APD)).with_policy(policy);
         cases.push(fixed("U1:policy", vec![gated(narrow), usual(), usual()], meet(TOLD, TALK), seeds));
     }
-    cases
-}
-
-pub(super) fn families(level: Level) -> Vec<Case> {
-    let router = |rules| Gateway::new(rules).with_v6(BoxRules::FIREWALL);
-    let (usual, strict) = (BoxRules::nat(EI, APD), BoxRules::nat(APD, APD));
-    let clat = vec![Gateway::CLAT, Gateway::nat64(usual, BoxRules::FIREWALL)];
-    let kinds = [
-        ("dual", vec![router(usual)], Stack::Dual),
-        ("dual-strict", vec![router(strict)], Stack::Dual),
-        ("v6", vec![router(usual)], Stack::V6),
-        ("v4", vec![Gateway::new(usual)], Stack::V4),
-        ("464xlat", clat, Stack::Dual),
-    ];
-    let mut cases = Vec::new();
-    for (a, boxes_a, stack_a) in &kinds {
-        for (b, boxes_b, stack_b) in &kinds {
-            let one = Home { stack: *stack_a, boxes: boxes_a.clone(), ..home([]) };
-            let other = Home { stack: *stack_b, boxes: boxes_b.clone(), ..home([]) };
-            let mut case =
-                fixed(format!("V1:{a}:{b}"), vec![one, other], meet(TOLD, 2 * TALK), nightly(level, 2, 8));
-            if let What::Fixed(scenario) = &mut case.what {
-                scenario.infrastructure.stack = Stack::Dual;
-            }
-            cases.push(case);
-        }
-    }
+    cases.extend([drawn("black-hole", seeds), drawn("hotel", seeds)]);
     cases
 }
 
@@ -357,7 +314,11 @@ pub(super) fn churn(level: Level) -> Vec<Case> {
 }
 
 pub(super) fn restarts(level: Level) -> Vec<Case> {
-    let mut cases = vec![drawn("restart", nightly(level, 60, 1_000))];
+    let mut cases = vec![
+        drawn("restart", nightly(level, 60, 1_000)),
+        drawn("saved", nightly(level, 2, 50)),
+        drawn("lost-write", nightly(level, 1, 20)),
+    ];
     for down in [0, 200, 5_000, 40_000, 120_000] {
         let who = Who::One(0);
         let happens = [
@@ -396,52 +357,9 @@ pub(super) fn partitions(level: Level) -> Vec<Case> {
         }
     }
     let flapping = (0..10).flat_map(|n| [sever(n, 0, 1), wait(4_000), fault(n, now(Act::Heal)), wait(4_000)]);
+    cases.push(drawn("one-way", seeds));
     cases.push(fixed("C4:flapping", vec![usual(); 3], meet_and(flapping, Duration::from_secs(60)), seeds));
     cases
-}
-
-pub(super) fn sleep(level: Level) -> Vec<Case> {
-    let case = |seconds: u64| {
-        let who = Who::One(0);
-        let happens = [fault(1, now(Act::Suspend(who))), fault(1, after(seconds * 1_000, Act::Resume(who)))];
-        let steps = meet_and(happens, Duration::from_secs(30));
-        fixed(format!("T1:sleep-{seconds}s"), vec![usual(); 3], steps, nightly(level, 2, 8))
-    };
-    [10, 60, 600, 3_600].into_iter().map(case).collect()
-}
-
-pub(super) fn stun(level: Level) -> Vec<Case> {
-    let case = |dead: usize| {
-        let homes = vec![usual(), home([BoxRules::nat(EI, EI)]), home([])];
-        let mut case =
-            fixed(format!("S1:{dead}-of-3"), homes, meet(3 * CONNECT, TALK), nightly(level, 4, 16));
-        if let What::Fixed(scenario) = &mut case.what {
-            scenario.infrastructure.stun =
-                (0..3).map(|n| if n < dead { Stun::Dead } else { Stun::Honest }).collect();
-        }
-        case
-    };
-    (0..=3).map(case).collect()
-}
-
-pub(super) fn dht_health(level: Level) -> Vec<Case> {
-    let case = |percent: u16| {
-        const NODES: u16 = 40;
-        // The nodes everyone is told of stay: without them nobody gets in.
-        let dead = (2..NODES).filter(|n| n * 7 % NODES * 100 < percent * NODES);
-        let mut steps: Vec<_> = dead.map(|n| fault(0, now(Act::DhtDown(n)))).collect();
-        steps.extend(meet(Duration::from_secs(20), TALK));
-        let mut case = fixed(format!("D1:{percent}%-dead"), vec![usual(); 3], steps, nightly(level, 4, 16));
-        if let What::Fixed(scenario) = &mut case.what {
-            scenario.infrastructure.dht_nodes = u32::from(NODES);
-        }
-        case
-    };
-    [0, 10, 25, 50, 75, 90].into_iter().map(case).collect()
-}
-
-pub(super) fn dht_hostile(_: Level) -> Vec<Case> {
-    vec![drawn("forged-peers", 2)]
 }
 
 pub(super) fn soak(_: Level) -> Vec<Case> {

@@ -1,0 +1,156 @@
+//! The cases about what is around members: clocks, STUN servers, the DHT.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::cases::{
+    CONNECT, EI, TALK, TOLD, drawn, fault, fixed, home, meet, meet_and, nightly, settle, start, usual,
+};
+use super::{Case, Level, What};
+use crate::engine::Clock;
+use crate::hosts::Lie;
+use crate::net::BoxRules;
+use crate::scenario::script::{Act, Hostile, Infrastructure, Stun, Who, after, now};
+
+pub(super) fn clocks(level: Level) -> Vec<Case> {
+    let seeds = nightly(level, 2, 8);
+    let nap = |seconds: u64| {
+        let who = Who::One(0);
+        let happens = [fault(1, now(Act::Suspend(who))), fault(1, after(seconds * 1_000, Act::Resume(who)))];
+        let steps = meet_and(happens, Duration::from_secs(30));
+        fixed(format!("T1:sleep-{seconds}s"), vec![usual(); 3], steps, seeds)
+    };
+    let mut cases: Vec<_> = [10, 60, 600, 3_600].into_iter().map(nap).collect();
+    // Wrong from the beginning; and a step in the middle of a meeting, after which nothing may be missed or come early.
+    let hour = 3_600_000;
+    for (ahead_ms, drift_ppm) in [(hour, 0), (-hour, 0), (0, 500), (0, -500), (hour, -500)] {
+        let clock = Clock { ahead_ms, drift_ppm };
+        let wrong = now(Act::SetClock(Who::One(0), clock));
+        let mut steps = vec![wrong];
+        steps.extend(meet(2 * CONNECT, TALK));
+        steps.extend([after(60_000, Act::Say(Who::All, 0)), settle(TALK)]);
+        cases.push(fixed(format!("T1:{ahead_ms}ms:{drift_ppm}ppm"), vec![usual(); 3], steps, seeds));
+    }
+    for ahead_ms in [24 * hour, -24 * hour, hour, -hour, 2_000, -2_000] {
+        let step = fault(1, now(Act::SetClock(Who::One(0), Clock { ahead_ms, drift_ppm: 0 })));
+        let steps = meet_and([step, after(60_000, Act::Say(Who::All, 0))], TALK);
+        cases.push(fixed(format!("T1:step-{ahead_ms}ms"), vec![usual(); 3], steps, seeds));
+    }
+    cases.push(drawn("clocks", seeds));
+    cases
+}
+
+/// Joining within moments of the change of day, by clocks that agree and by clocks that do not.
+pub(super) fn midnight(level: Level) -> Vec<Case> {
+    let midnight = Duration::from_secs(86_400);
+    let mut cases = Vec::new();
+    for before in [0, 1, 50, 300, 700, 1_500, 30_000] {
+        for ahead_ms in [0, 400, -60_000] {
+            let mut steps = vec![now(Act::SetClock(Who::One(1), Clock { ahead_ms, drift_ppm: 0 }))];
+            steps.extend(meet(2 * CONNECT, TALK));
+            steps.extend([after(40_000, Act::Say(Who::All, 0)), settle(TALK)]);
+            let name = format!("T2:{before}ms:{ahead_ms}ms");
+            let mut case = fixed(name, vec![usual(); 3], steps, nightly(level, 1, 8));
+            if let What::Fixed(scenario) = &mut case.what {
+                let begins = midnight - Duration::from_millis(before);
+                scenario.infrastructure.begins = if before == 0 { Duration::ZERO } else { begins };
+            }
+            cases.push(case);
+        }
+    }
+    cases.push(drawn("midnight", nightly(level, 2, 8)));
+    cases
+}
+
+pub(super) fn stun(level: Level) -> Vec<Case> {
+    let case = |dead: usize| {
+        let homes = vec![usual(), home([BoxRules::nat(EI, EI)]), home([])];
+        let mut case =
+            fixed(format!("S1:{dead}-of-3"), homes, meet(3 * CONNECT, TALK), nightly(level, 4, 16));
+        if let What::Fixed(scenario) = &mut case.what {
+            scenario.infrastructure.stun =
+                (0..3).map(|n| if n < dead { Stun::Dead } else { Stun::Honest }).collect();
+        }
+        case
+    };
+    let mut cases: Vec<_> = (0..=3).map(case).collect();
+    let victim = SocketAddr::from(([30, 0, 0, 9], 9));
+    let lies = [
+        Lie::Everyone(victim),
+        Lie::Port(3),
+        Lie::Private,
+        Lie::Family,
+        Lie::OtherSource,
+        Lie::Late(Duration::from_secs(2)),
+        Lie::Seldom(1),
+    ];
+    for lie in lies {
+        let homes = vec![usual(), home([BoxRules::nat(EI, EI)]), home([])];
+        let name = format!("S1:{lie:?}").replace(' ', "");
+        let mut case = fixed(name, homes, meet(4 * CONNECT, TALK), nightly(level, 2, 8));
+        if let What::Fixed(scenario) = &mut case.what {
+            scenario.infrastructure.stun = vec![Stun::Lying(lie), Stun::Honest, Stun::Dead];
+        }
+        cases.push(case);
+    }
+    cases.push(drawn("liars", nightly(level, 2, 8)));
+    cases
+}
+
+pub(super) fn dht_health(level: Level) -> Vec<Case> {
+    let case = |percent: u16| {
+        const NODES: u16 = 40;
+        // The nodes everyone is told of stay: without them nobody gets in.
+        let dead = (2..NODES).filter(|n| n * 7 % NODES * 100 < percent * NODES);
+        let mut steps: Vec<_> = dead.map(|n| fault(0, now(Act::DhtDown(n)))).collect();
+        steps.extend(meet(Duration::from_secs(20), TALK));
+        let mut case = fixed(format!("D1:{percent}%-dead"), vec![usual(); 3], steps, nightly(level, 4, 16));
+        if let What::Fixed(scenario) = &mut case.what {
+            scenario.infrastructure.dht_nodes = u32::from(NODES);
+        }
+        case
+    };
+    [0, 10, 25, 50, 75, 90].into_iter().map(case).collect()
+}
+
+pub(super) fn dht_hostile(level: Level) -> Vec<Case> {
+    let case = |name: &str, hostile: Hostile| {
+        let mut case = fixed(
+            format!("D2:{name}"),
+            vec![usual(); 3],
+            meet(Duration::from_secs(30), TALK),
+            nightly(level, 4, 8),
+        );
+        if let What::Fixed(scenario) = &mut case.what {
+            let usual = Infrastructure::usual();
+            scenario.infrastructure = Infrastructure { dht_nodes: 30, hostile, ..usual };
+        }
+        case
+    };
+    let none = Hostile::default();
+    let mut cases = vec![
+        case("silent", Hostile { silent: 15, ..none }),
+        case("lying", Hostile { lying: 15, ..none }),
+        case("slow", Hostile { slow: 15, ..none }),
+        case("all", Hostile { silent: 10, lying: 10, slow: 10, sybils: 16 }),
+    ];
+    for sybils in [1, 2, 4, 8, 16, 40] {
+        cases.push(case(&format!("sybils-{sybils}"), Hostile { sybils, ..none }));
+    }
+    cases.extend([drawn("hostile-dht", 2), drawn("forged-peers", 2)]);
+    cases
+}
+
+/// Nobody is told of a node; or those that everyone is told of go while members are there, and one more comes.
+pub(super) fn no_way_in(level: Level) -> Vec<Case> {
+    let mut steps = meet(2 * CONNECT, TALK);
+    steps.extend([0, 1].map(|n| fault(1, now(Act::DhtDown(n)))));
+    steps.extend([after(120_000, Act::Say(Who::All, 0)), settle(TALK)]);
+    let gone = fixed("D3:gone", vec![usual(); 3], steps, nightly(level, 2, 8));
+    let mut nowhere: Vec<_> = [0, 1].map(|n| fault(1, now(Act::DhtDown(n)))).into();
+    nowhere.extend(start());
+    // Nothing connects two whose way in is gone; what must hold is that they are told, and the rules of safety.
+    nowhere.push(after(u64::try_from(TOLD.as_millis()).unwrap_or(u64::MAX), Act::Heal));
+    let silent = fixed("D3:silent", vec![usual(); 2], nowhere, nightly(level, 2, 8));
+    vec![gone, silent, drawn("no-way-in", nightly(level, 2, 8)), drawn("saved", nightly(level, 2, 8))]
+}
