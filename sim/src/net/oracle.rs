@@ -32,7 +32,8 @@ pub enum Why {
     BothUnstable,
     /// Both are behind one NAT, in different networks, and it does not send packets back inside.
     NoHairpin,
-    /// Both are behind one NAT, and one of them is right behind it, where the other can reach it.
+    /// Both are behind one NAT, and one of them is right behind it, where the other can reach it, once it is told of its address
+    /// there: what the DHT knows is the address outside, so that this takes a third who introduces them.
     Neighbours,
     /// They have no address family in common.
     NoCommonFamily,
