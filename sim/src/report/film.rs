@@ -181,7 +181,7 @@ fn presence(who: usize, played: &[Played]) -> Vec<(Time, bool)> {
     let mut there = Vec::new();
     for played in played.iter().filter(|played| played.members.contains(&who)) {
         match played.act {
-            Act::Start(_) => (up, awake, joined) = (true, true, 0),
+            Act::Start(_) | Act::StartSaved(_) => (up, awake, joined) = (true, true, 0),
             Act::Join(..) if up => joined += 1,
             Act::Leave(..) => joined = joined.saturating_sub(1),
             Act::Crash(_) => (up, joined) = (false, 0),
