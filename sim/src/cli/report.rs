@@ -1,20 +1,23 @@
 //! `moot-sim report`.
 
+mod pairs;
+
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use folkmoot_core::node::{Event, Path};
-use folkmoot_sim::Tier;
-use folkmoot_sim::net::preset;
-use folkmoot_sim::report::{Cell, Grown, Joins, Section, grid, growth, joins, page};
-use folkmoot_sim::scenario::{Options, Outcome, Scenario};
+use folkmoot_sim::dht::{Conditions, walks};
+use folkmoot_sim::net::Mix;
+use folkmoot_sim::report::{
+    ALL_MEANS, CALLS, Group, Grown, HOMES, Joins, Lookups, PUNCHING, Published, Section, Share, grid, growth,
+    joins, lookups, page, success,
+};
 
 use super::picture::write;
-use super::play::play;
+use super::world::{self, CAVEAT, GROUPS};
 use super::{Done, Failure};
 
-/// Draws how pairs of networks connect, and how long joining takes by loss
+/// Draws who can connect to whom, how often and how soon, and how DHT lookups go
 #[derive(clap::Args)]
 pub(super) struct Arguments {
     /// Where index.html and the pictures go
@@ -22,13 +25,19 @@ pub(super) struct Arguments {
     /// How many runs for each pair of networks, and ten times as many for each loss
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     seeds: u32,
+    /// For how many pairs of strangers of the world to let nodes try
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    nodes: u64,
+    /// How many lookups, in each of two networks
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(4..=10_000))]
+    lookups: u32,
     /// Also draws what `moot-sim grow --json` printed
     #[arg(long, value_name = "FILE")]
     grow: Option<PathBuf>,
 }
 
-/// The networks of the grid.
-const NETWORKS: [&str; 10] = [
+/// The networks of the first grid.
+const IPV4: [&str; 10] = [
     "open",
     "firewall",
     "home-cone",
@@ -40,50 +49,144 @@ const NETWORKS: [&str; 10] = [
     "mobile-symmetric",
     "hotel",
 ];
+/// Of the second: both address families, one of them, and ways from one to the other.
+const BOTH: [&str; 10] = [
+    "open-dual",
+    "home-dual",
+    "ds-lite",
+    "mobile-dual",
+    "mobile-464xlat",
+    "mobile-v6",
+    "home",
+    "home-symmetric",
+    "mobile-symmetric",
+    "hotel",
+];
 /// The losses of the curves, in per cent.
 const LOSSES: [u32; 4] = [0, 5, 10, 20];
+/// So many of a hundred entries in the tables of DHT nodes are dead.
+const DEAD: [u32; 2] = [25, 45];
 
 pub(super) fn run(arguments: &Arguments) -> Done {
-    let Arguments { directory, seeds, grow } = arguments;
+    let Arguments { directory, seeds, nodes, lookups, grow } = arguments;
     let grown = grow.as_deref().map(read_growth).transpose()?;
     std::fs::create_dir_all(directory)
         .map_err(|error| Failure::Input(format!("cannot make {}: {error}", directory.display())))?;
-    let mut cells = Vec::new();
-    for a in NETWORKS {
-        let row: Result<Vec<_>, Failure> = NETWORKS.iter().map(|b| cell(a, b, *seeds)).collect();
-        cells.push(row?);
-    }
-    let names = NETWORKS.map(str::to_owned);
-    let curves: Result<Vec<_>, Failure> = LOSSES.iter().map(|loss| curve(*loss, seeds * 10)).collect();
-    let mut sections = vec![
-        Section {
-            title: "NAT × NAT".into(),
-            about: "Two members, each behind its network. Pointing at a cell shows the oracle's reason."
-                .into(),
-            picture: grid(&names, &cells),
-        },
-        Section {
-            title: "Join times".into(),
-            about: "Two members behind home routers, with loss on both links in both directions.".into(),
-            picture: joins(&curves?),
-        },
+    let mut pictures = vec![
+        ("grid.svg", draw_grid(("NAT × NAT, IPv4", "Who can connect to whom, over IPv4"), &IPV4, *seeds)?),
+        (
+            "dual.svg",
+            draw_grid(
+                ("NAT × NAT, IPv6 too", "Who can connect to whom, where there is IPv6"),
+                &BOTH,
+                *seeds,
+            )?,
+        ),
+        ("success.svg", draw_success(*nodes)),
+        ("joins.svg", draw_joins(seeds * 10)?),
+        ("lookups.svg", draw_lookups(*lookups)),
     ];
-    sections.extend(grown.map(|rows| Section {
+    let growth = grown.map(|rows| Section {
         title: "Growth".into(),
         about: "Everyone is connected to everyone, so links grow with the square of the members.".into(),
         picture: growth(&rows),
-    }));
-    for (name, section) in ["grid.svg", "joins.svg", "growth.svg"].iter().zip(&sections) {
+    });
+    pictures.extend(growth.map(|section| ("growth.svg", section)));
+    for (name, section) in &pictures {
         write(&directory.join(name), &section.picture)?;
     }
-    let about = "Simulated, with the stand-in for DTLS. The same seeds give the same pictures.";
+    let sections: Vec<_> = pictures.into_iter().map(|(_, section)| section).collect();
+    let about = "Simulated: whole nodes, with the stand-in for DTLS. The same seeds give the same pictures.";
     write(&directory.join("index.html"), page("How members connect", about, &sections))?;
     writeln!(io::stdout(), "{}", directory.join("index.html").display())?;
     Ok(true)
 }
 
+fn draw_grid((title, heading): (&str, &str), networks: &[&str], seeds: u32) -> Result<Section, Failure> {
+    let names: Vec<_> = networks.iter().map(|name| (*name).to_owned()).collect();
+    let picture = grid(heading, &names, &pairs::cells(networks, seeds)?);
+    let about = "Two members, each behind its network; `moot-sim nat` says what those are. Pointing at a cell shows the oracle's reason.";
+    Ok(Section { title: title.into(), about: about.into(), picture })
+}
+
+fn draw_joins(runs: u32) -> Result<Section, Failure> {
+    let curves: Result<Vec<Joins>, Failure> = LOSSES.iter().map(|loss| pairs::curve(*loss, runs)).collect();
+    Ok(Section {
+        title: "Join times".into(),
+        about: "Two members behind home routers, with loss on both links in both directions.".into(),
+        picture: joins(&curves?),
+    })
+}
+
+fn draw_lookups(count: u32) -> Section {
+    let network = |dead| {
+        let stay = Duration::from_secs(1_800);
+        let conditions = Conditions { lookers: 4, targets: count / 4, stay, ..Conditions::published(dead) };
+        Lookups { dead, nodes: conditions.nodes, walks: walks(conditions) }
+    };
+    Section {
+        title: "DHT lookups".into(),
+        about: "Beside other implementations they stand in sim/snapshots/lookups.md.".into(),
+        picture: lookups(&DEAD.map(network)),
+    }
+}
+
+fn draw_success(nodes: u64) -> Section {
+    let mixes: Vec<_> = Mix::ALL
+        .iter()
+        .map(|(_, mix)| {
+            // Nodes try in the middle one only.
+            let nodes = if *mix == Mix::World { nodes } else { 0 };
+            (
+                *mix,
+                world::find(&world::Arguments {
+                    mix: *mix,
+                    pairs: 10_000,
+                    nodes,
+                    seed: 1,
+                    jobs: 2,
+                    json: false,
+                }),
+            )
+        })
+        .collect();
+    let group = |title: &str, published: &'static [Published], row: &str, pairs: &str| {
+        let simulated =
+            mixes.iter().flat_map(|(mix, found)| share(found, row, pairs, &format!("mix “{mix}”"))).collect();
+        Group { title: title.into(), published, simulated }
+    };
+    let mut all = group("All pairs, IPv4 and IPv6", &ALL_MEANS, "packets, + IPv6", "all");
+    let in_world = mixes.iter().filter(|(mix, _)| *mix == Mix::World);
+    all.simulated.extend(
+        in_world.flat_map(|(_, found)| share(found, "nodes, + IPv6", "all", "whole nodes in mix “world”")),
+    );
+    let groups = [
+        group("Both behind a NAT, IPv4", &PUNCHING, "packets, IPv4", "both NATed"),
+        group("Both at home, IPv4", &HOMES, "packets, IPv4", "home-home"),
+        group("Both behind a NAT, IPv4 and IPv6", &CALLS, "packets, + IPv6", "both NATed"),
+        all,
+    ];
+    let caveat =
+        format!("{CAVEAT} The published studies count different things, of other people, in other years.");
+    Section {
+        title: "Success".into(),
+        about:
+            "Strangers drawn from three mixes of networks; packets are sent through copies of their boxes."
+                .into(),
+        picture: success(&groups, &caveat),
+    }
+}
+
+/// How many pairs of a group connected, by a row of `moot-sim world`.
+fn share(found: &world::Found, row: &str, pairs: &str, what: &str) -> Option<Share> {
+    let row = found.rows.iter().find(|(name, _)| name == row).map(|(_, row)| row)?;
+    let group = GROUPS.iter().position(|(name, _)| *name == pairs)?;
+    let (_, low, high) = row.share(group)?;
+    Some(Share { what: what.into(), good: row.good[group], tries: row.tries[group], range: (low, high) })
+}
+
 /// Reads NDJSON as `moot-sim grow` prints it.
-fn read_growth(path: &std::path::Path) -> Result<Vec<Grown>, Failure> {
+fn read_growth(path: &Path) -> Result<Vec<Grown>, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::Input(format!("cannot read {}: {error}", path.display())))?;
     let row = |line: &str| {
@@ -103,72 +206,4 @@ fn read_growth(path: &std::path::Path) -> Result<Vec<Grown>, Failure> {
             row(line).ok_or_else(|| Failure::Input(what()))
         })
         .collect()
-}
-
-fn cell(a: &str, b: &str, seeds: u32) -> Result<Cell, Failure> {
-    let scenario = pair([a, b], "")?;
-    let mut cell = Cell { runs: seeds, ..Cell::default() };
-    let mut times = Vec::new();
-    for seed in 0..u64::from(seeds) {
-        let outcome = outcome(&scenario, seed)?;
-        let verdict = outcome.verdicts[0][1];
-        cell.oracle = (verdict.direct, format!("{a} and {b}: {verdict}"));
-        if let Some((took, path)) = met(&outcome) {
-            times.push(took);
-            cell.technique = technique(path).into();
-        }
-    }
-    times.sort_unstable();
-    cell.connected = times.len() as u32;
-    cell.median = times.get(times.len() / 2).copied();
-    Ok(cell)
-}
-
-fn curve(loss: u32, seeds: u32) -> Result<Joins, Failure> {
-    let link = if loss == 0 { String::new() } else { format!(" loss {loss}%") };
-    let scenario = pair(["home", "home"], &link)?;
-    let mut times = Vec::new();
-    for seed in 0..u64::from(seeds) {
-        times.extend(met(&outcome(&scenario, seed)?).map(|met| met.0));
-    }
-    Ok(Joins { loss, times, runs: seeds as usize })
-}
-
-/// Two members start, join, and have twenty seconds.
-fn pair(names: [&str; 2], link: &str) -> Result<Scenario, Failure> {
-    let text = format!("members 2 open link 12ms{link}\nstart all\njoin all\n+20s heal\n");
-    let mut scenario = Scenario::parse(&text).map_err(|flaw| Failure::Input(flaw.to_string()))?.scenario;
-    for (home, name) in scenario.homes.iter_mut().zip(names) {
-        let preset = preset(name).map_err(|error| Failure::Input(error.to_string()))?;
-        (home.boxes, home.stack) = (preset.boxes, preset.stack);
-    }
-    Ok(scenario)
-}
-
-fn outcome(scenario: &Scenario, seed: u64) -> Result<Outcome, Failure> {
-    let outcome = play(scenario, seed, Options { tier: Tier::Stub, ..Options::default() });
-    outcome.ok_or_else(|| Failure::Input(format!("seed {seed} panicked, see above: {scenario}")))
-}
-
-/// When both were connected, after the join, and how.
-fn met(outcome: &Outcome) -> Option<(Duration, Path)> {
-    let first = |who: usize| {
-        outcome.events.iter().filter(|noted| noted.member == who).find_map(|noted| match &noted.event {
-            Event::Connected { path, .. } => Some((noted.at.saturating_since(outcome.began), *path)),
-            _ => None,
-        })
-    };
-    let (a, b) = (first(0)?, first(1)?);
-    Some((a.0.max(b.0), a.1))
-}
-
-fn technique(path: Path) -> &'static str {
-    match path {
-        Path::Lan => "lan",
-        Path::V4 => "direct",
-        Path::V6 => "v6",
-        Path::Mapped => "mapped",
-        Path::Predicted => "predicted",
-        Path::Relay => "relay",
-    }
 }

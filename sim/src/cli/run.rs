@@ -90,7 +90,7 @@ pub(super) fn tell_run(
     }
     out.flush()?;
     if !outcome.is_good() {
-        eprintln!("replay with: {}", subject.replay(options.tier));
+        eprintln!("{}", subject.advice(options.tier));
     }
     if let Some(parting) = &parting {
         eprintln!("{parting}");

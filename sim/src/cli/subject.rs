@@ -107,6 +107,12 @@ impl Subject {
     pub(super) fn replay(&self, tier: Tier) -> String {
         format!("moot-sim replay {} --tier {tier}", self.line)
     }
+
+    /// What whoever sees a run fail is told: how to do it again, and how to see it.
+    pub(super) fn advice(&self, tier: Tier) -> String {
+        let again = self.replay(tier);
+        format!("replay with: {again}\ndraw it with: {again} --report report")
+    }
 }
 
 /// A seed, in decimal or after `0x`.

@@ -142,7 +142,7 @@ impl Sweep {
                     json!({"event": "failed", "property": property.id(), "what": what, "replay": again});
                 println!("{line}");
             } else {
-                eprintln!("\r{property}: {}\n{what}replay with: {again}", property.about());
+                eprintln!("\r{property}: {}\n{what}{}", property.about(), subject.advice(how.tier));
             }
             if let Some(directory) = &how.fail_dir {
                 let name = subject.scenario.name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");

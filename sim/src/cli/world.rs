@@ -20,32 +20,32 @@ use super::Done;
 pub(super) struct Arguments {
     /// Which mix
     #[arg(long, default_value = "world", value_parser = parse_mix)]
-    mix: Mix,
+    pub(super) mix: Mix,
     /// How many pairs to judge
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-    pairs: u64,
+    pub(super) pairs: u64,
     /// For how many of them to let nodes try
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(0..=100_000))]
-    nodes: u64,
+    pub(super) nodes: u64,
     /// What is drawn is a function of it
     #[arg(long, default_value_t = 1)]
-    seed: u64,
+    pub(super) seed: u64,
     /// How many runs at once
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
-    jobs: u16,
+    pub(super) jobs: u16,
     /// One JSON object a row
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
-const CAVEAT: &str = "\
+pub(super) const CAVEAT: &str = "\
 No study says how mapping, filtering, port rule and access go together. The shares of `world` were moved until their sum came near
 published rates of success, and `kind` and `harsh` written around it: agreement with those rates is by construction and proves
 nothing about the world. What this shows is whether nodes do what is possible in it.";
 
 /// What pairs are told apart by.
-type Group = (&'static str, fn(&Pair) -> bool);
-const GROUPS: [Group; 7] = [
+pub(super) type Group = (&'static str, fn(&Pair) -> bool);
+pub(super) const GROUPS: [Group; 7] = [
     ("all", |_| true),
     ("both NATed", |pair| pair.ends.iter().all(Endpoint::is_natted)),
     ("home-home", |pair| pair.is(Access::Home, Access::Home)),
@@ -62,7 +62,7 @@ const WINDOWS: [(&str, &str, f64, f64); 3] = [
     ("packets, + IPv6", "both NATed", 75.0, 83.0),
 ];
 
-struct Pair {
+pub(super) struct Pair {
     number: u64,
     ends: [Endpoint; 2],
 }
@@ -93,9 +93,9 @@ impl Pair {
 
 /// Successes of tries, by group.
 #[derive(Default)]
-struct Row {
-    tries: [u64; GROUPS.len()],
-    good: [u64; GROUPS.len()],
+pub(super) struct Row {
+    pub(super) tries: [u64; GROUPS.len()],
+    pub(super) good: [u64; GROUPS.len()],
 }
 
 impl Row {
@@ -109,7 +109,7 @@ impl Row {
     }
 
     /// In percent: the share, and where it lies with 95 % confidence (Wilson's interval).
-    fn share(&self, group: usize) -> Option<(f64, f64, f64)> {
+    pub(super) fn share(&self, group: usize) -> Option<(f64, f64, f64)> {
         let (n, good) = (self.tries[group] as f64, self.good[group] as f64);
         if n == 0.0 {
             return None;
@@ -122,7 +122,14 @@ impl Row {
     }
 }
 
-pub(super) fn run(arguments: &Arguments) -> Done {
+/// What can be expected of pairs, what packets can do and what nodes do; and where nodes and oracle disagree.
+pub(super) struct Found {
+    pub(super) rows: Vec<(String, Row)>,
+    disagreements: BTreeMap<u64, String>,
+}
+
+/// Lets the pairs try.
+pub(super) fn find(arguments: &Arguments) -> Found {
     let draws = Draws::new(arguments.seed);
     let pairs: Vec<_> = (0..arguments.pairs).map(|n| Pair::draw(arguments.mix, &draws, n)).collect();
     let mut rows: Vec<(String, Row)> = Vec::new();
@@ -140,7 +147,11 @@ pub(super) fn run(arguments: &Arguments) -> Done {
     }
     let (row, disagreements) = nodes(arguments, &draws, &pairs);
     rows.push(("nodes, + IPv6".into(), row));
+    Found { rows, disagreements }
+}
 
+pub(super) fn run(arguments: &Arguments) -> Done {
+    let Found { rows, disagreements } = find(arguments);
     let mut out = io::stdout().lock();
     if arguments.json {
         tell_json(&mut out, arguments, &rows)?;

@@ -10,6 +10,7 @@ use super::ambient::{Ambient, Place};
 use super::law::Law;
 use super::sample::Sample;
 use super::scene::Scene;
+use super::walks::{Step, Steps};
 use crate::engine::{Draws, EventQueue, Slab, Subject};
 
 /// The production [`Dht`], byte for byte, in an ambient network: it joins, stays, and looks things up.
@@ -29,6 +30,8 @@ pub struct Looker<'a> {
     traffic: Traffic,
     /// What is being looked up, if anything is.
     watch: Option<Watch>,
+    /// The answers to the last lookup.
+    steps: Steps,
     /// The topic of which the machine last said that it is announced, and at how many nodes.
     announced: Option<(InfoHash, usize)>,
     /// Peers of any topic that it told of since somebody last asked.
@@ -108,6 +111,7 @@ impl<'a> Looker<'a> {
             flying: Slab::new(),
             traffic: Traffic::default(),
             watch: None,
+            steps: Steps::default(),
             announced: None,
             heard: Vec::new(),
             bystander: None,
@@ -146,6 +150,7 @@ impl<'a> Looker<'a> {
         let (answered, first, questions) = (Vec::new(), None, 0);
         let disturbed = self.dht.stats().lookups > 0;
         let began = self.now;
+        self.steps = Steps::new(began);
         self.watch = Some(Watch { topic, holders, answered, first, questions, hops, disturbed });
         self.turn(|dht, cx| dht.announce(cx, topic));
         self.run_while(began + ENDLESS, |looker| looker.dht.stats().lookups > 0);
@@ -224,6 +229,11 @@ impl<'a> Looker<'a> {
     /// Its address.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The answers to the last [`Looker::look_up`].
+    pub fn steps(&self) -> &[Step] {
+        self.steps.taken()
     }
 
     fn has_announced(&self, topic: InfoHash) -> bool {
@@ -316,7 +326,7 @@ impl<'a> Looker<'a> {
         let index = self.number << 40 | self.traffic.sent << 1;
         self.traffic.sent += 1;
         self.traffic.sent_bytes += transmit.bytes.len() as u64;
-        self.observe_question(&transmit.bytes);
+        self.observe_question(transmit.to, &transmit.bytes);
         if self.bystander == Some(transmit.to.ip()) {
             let is_question =
                 matches!(Message::parse(&transmit.bytes), Ok(Message { body: Body::Query(_), .. }));
@@ -334,12 +344,15 @@ impl<'a> Looker<'a> {
         }
     }
 
-    fn observe_question(&mut self, bytes: &[u8]) {
+    fn observe_question(&mut self, to: SocketAddr, bytes: &[u8]) {
         let own = self.dht.id(true);
         let Some(watch) = &mut self.watch else { return };
         let Ok(Message { body: Body::Query(query), .. }) = Message::parse(bytes) else { return };
         match query.call {
-            Call::GetPeers { info_hash, .. } if info_hash == watch.topic => watch.questions += 1,
+            Call::GetPeers { info_hash, .. } if info_hash == watch.topic => {
+                watch.questions += 1;
+                self.steps.asked(to, self.now);
+            }
             Call::FindNode { target, .. } if target == own => watch.disturbed = true,
             _ => {}
         }
@@ -356,6 +369,8 @@ impl<'a> Looker<'a> {
         for Contact { addr, .. } in response.contacts() {
             watch.hops.entry(addr).or_insert(hops + 1);
         }
+        let shared = shared_bits(response.id.as_bytes(), watch.topic.as_bytes());
+        self.steps.answered(from, self.now, shared);
         if let Some(place) = self.scene.ambient().find(from) {
             watch.answered.push(place);
             if watch.first.is_none() && watch.holders.contains(&place) {
@@ -363,4 +378,11 @@ impl<'a> Looker<'a> {
             }
         }
     }
+}
+
+/// How many leading bits two ids share.
+fn shared_bits(a: &[u8; 20], b: &[u8; 20]) -> u32 {
+    let differ = a.iter().zip(b).map(|(a, b)| a ^ b);
+    let same = differ.clone().take_while(|byte| *byte == 0).count() as u32;
+    8 * same + differ.skip(same as usize).next().map_or(0, u8::leading_zeros)
 }

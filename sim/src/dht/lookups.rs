@@ -35,7 +35,7 @@ impl Conditions {
     }
 
     /// Target number `index` of a looker.
-    fn target(&self, looker: u64, index: u64) -> [u8; 20] {
+    pub(super) fn target(&self, looker: u64, index: u64) -> [u8; 20] {
         let mut target = [0; 20];
         target.copy_from_slice(&Draws::new(self.seed).bytes(TARGET, looker << 32 | index)[..20]);
         target

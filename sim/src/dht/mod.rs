@@ -30,6 +30,7 @@ mod scene;
 mod siege;
 mod swarm;
 mod trail;
+mod walks;
 
 pub use address::Prefixes;
 pub use ambient::{Ambient, K, Place};
@@ -48,3 +49,4 @@ pub use scene::{Scene, Stored};
 pub use siege::{Siege, besiege};
 pub use swarm::{Census, Found, Swarm, SwarmCounts};
 pub use trail::Trail;
+pub use walks::{Step, Walk, walks};

@@ -14,27 +14,25 @@ pub fn film(outcome: &Outcome) -> String {
     let name = outcome.scenario.split([';', '\n']).next().unwrap_or_default().trim();
     let title = format!("A meeting of {}", outcome.cast.len());
     svg.text((24.0, 32.0), "title", &title);
-    svg.text((24.0, 50.0), "soft", format!("seed {} · {name} · {:.0} s", outcome.seed, strip.seconds));
-    let legend = [
-        ("f-good", "connected directly"),
-        ("f-better", "over IPv6"),
-        ("f-teal", "in one network"),
-        ("f-relay", "through a member"),
-        ("f-none", "not connected"),
-        ("f-off", "down, asleep or not in the meeting"),
-    ];
-    svg.legend((24.0, 76.0), &legend);
+    svg.text(
+        (24.0, 50.0),
+        "soft",
+        format!("{name} · seed {} · {:.0} s · simulated", outcome.seed, strip.seconds),
+    );
+    strip.draw_legend(&mut svg, outcome);
+    svg.text((24.0, TOP - 10.0), "small soft", "member, and its network");
+    svg.text((LEFT - 6.0, TOP - 10.0), "small soft end", "sees");
     let rows = outcome.cast.len().saturating_sub(1);
     let band = ROW * rows as f64 + GAP;
     let bottom = TOP + band * outcome.cast.len() as f64;
     for (who, role) in outcome.cast.iter().enumerate() {
         strip.draw_band(&mut svg, outcome, who, TOP + band * who as f64);
-        let y = TOP + band * who as f64 + 11.0;
-        svg.text((24.0, y), "head", format!("{who}"));
+        let y = TOP + band * who as f64 + 10.0;
+        svg.text((24.0, y), "head", who);
         let boxes: Vec<_> = role.boxes.iter().map(|(_, rules)| rules.as_str()).collect();
         let behind = if boxes.is_empty() { "open".to_owned() } else { boxes.join(" in ") };
         let short: String = behind.chars().take(22).collect();
-        svg.text((38.0, y), "small soft mono", short);
+        svg.text((42.0, y), "small soft mono", short);
     }
     strip.draw_axis(&mut svg, bottom);
     let foot = strip.draw_faults(&mut svg, outcome, bottom);
@@ -42,7 +40,7 @@ pub fn film(outcome: &Outcome) -> String {
 }
 
 const WIDTH: f64 = 1_060.0;
-const LEFT: f64 = 200.0;
+const LEFT: f64 = 216.0;
 const RIGHT: f64 = 1_030.0;
 const TOP: f64 = 122.0;
 /// The height of a row, and what is between bands.
@@ -86,13 +84,43 @@ impl Strip {
         LEFT + (RIGHT - LEFT) * share.clamp(0.0, 1.0)
     }
 
+    /// What the colours mean that are in it.
+    fn draw_legend(&self, svg: &mut Svg, outcome: &Outcome) {
+        let is_there = |class| {
+            self.seen.values().flatten().filter_map(|(_, path)| *path).any(|path| class_of(path) == class)
+        };
+        let is_away = self.there.iter().any(|there| there.iter().any(|(_, is_there)| !is_there));
+        let entries = [
+            ("f-good", "connected directly over IPv4", is_there("f-good")),
+            ("f-better", "directly over IPv6", is_there("f-better")),
+            ("f-warn", "in one network", is_there("f-warn")),
+            ("f-relay", "through a member", is_there("f-relay")),
+            ("f-none", "not connected", true),
+            ("f-off", "itself down, asleep or not in the meeting", is_away),
+        ];
+        let entries: Vec<_> =
+            entries.into_iter().filter(|entry| entry.2).map(|(class, what, _)| (class, what)).collect();
+        let end = svg.legend((24.0, 76.0), &entries);
+        let mut pairs = outcome.verdicts.iter().enumerate().flat_map(|(who, row)| {
+            row.iter().enumerate().filter(move |(to, _)| *to != who).map(|(_, verdict)| verdict)
+        });
+        if pairs.any(|verdict| !verdict.direct) {
+            svg.rect((end, 71.5), (11.0, 2.0), 1.0, "f-none", "");
+            svg.text((end + 16.0, 76.0), "small", "cannot connect directly, says the oracle");
+        }
+    }
+
     fn draw_band(&self, svg: &mut Svg, outcome: &Outcome, who: usize, top: f64) {
         let others = (0..outcome.cast.len()).filter(|to| *to != who);
         for (row, to) in others.enumerate() {
             let y = top + ROW * row as f64;
             let possible = outcome.verdicts.get(who).and_then(|row| row.get(to));
             let about = possible.map(|verdict| format!("{who} and {to}: {verdict}")).unwrap_or_default();
-            svg.rect((LEFT, y), (RIGHT - LEFT, ROW - 1.5), 2.0, "f-none", &about);
+            if possible.is_some_and(|verdict| !verdict.direct) {
+                svg.rect((LEFT, y + 2.5), (RIGHT - LEFT, 2.0), 1.0, "f-none", &about);
+            } else {
+                svg.rect((LEFT, y), (RIGHT - LEFT, ROW - 1.5), 2.0, "f-none", &about);
+            }
             svg.text((LEFT - 6.0, y + 7.0), "tiny soft end", to);
             let stretches = self.seen.get(&(who, to)).map(Vec::as_slice).unwrap_or_default();
             for (n, (from, path)) in stretches.iter().enumerate() {
@@ -140,15 +168,16 @@ impl Strip {
     /// A numbered flag for each fault, and below a list of them.
     fn draw_faults(&self, svg: &mut Svg, outcome: &Outcome, bottom: f64) -> f64 {
         let faults: Vec<_> = outcome.played.iter().filter(|played| played.act.is_fault()).collect();
-        let mut last = f64::MIN;
-        let mut up = false;
+        // Two rows of numbers; for one that finds no room in either the list is enough.
+        let mut ends = [f64::MIN; 2];
         for (n, fault) in (1..).zip(&faults) {
             let x = self.x(fault.at);
             svg.line((x, TOP - 12.0), (x, bottom - 4.0), "s-bad dash faint");
-            up = x - last < 15.0 && !up;
-            let y = if up { TOP - 26.0 } else { TOP - 14.0 };
-            svg.text((x, y), "tiny f-bad mid halo", n);
-            last = x;
+            let half = if n < 10 { 4.0 } else { 7.0 };
+            if let Some(row) = ends.iter().position(|end| *end <= x - half) {
+                svg.text((x, TOP - 15.0 - 12.0 * row as f64), "tiny f-bad mid halo", n);
+                ends[row] = x + half;
+            }
         }
         let mut y = bottom + 40.0;
         let columns = [24.0, 370.0, 716.0];
@@ -200,7 +229,7 @@ fn presence(who: usize, played: &[Played]) -> Vec<(Time, bool)> {
 
 fn class_of(path: Path) -> &'static str {
     match path {
-        Path::Lan => "f-teal",
+        Path::Lan => "f-warn",
         Path::V6 => "f-better",
         Path::Relay => "f-relay",
         Path::V4 | Path::Mapped | Path::Predicted => "f-good",

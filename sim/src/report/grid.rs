@@ -40,17 +40,16 @@ impl Cell {
 }
 
 /// NAT against NAT: a cell for each pair, coloured by the oracle. `cells` has a row for each of `names`, and each row as many cells.
-pub fn grid(names: &[String], cells: &[Vec<Cell>]) -> String {
+pub fn grid(title: &str, names: &[String], cells: &[Vec<Cell>]) -> String {
     let side = names.len() as f64;
     let mut svg = Svg::new(LEFT + SIDE.0 * side + 24.0);
-    let title = "Who can connect to whom";
     svg.text((24.0, 32.0), "title", title);
-    let about = "in each cell: runs that connected, median time from join to connection, and how";
+    let about = "in each cell: runs that connected, median time from join to connection, and how; simulated";
     svg.text((24.0, 50.0), "soft", about);
     let legend = [
         ("f-good", "connected, as the oracle says"),
         ("f-none", "not connected, as the oracle says"),
-        ("f-better", "better than the oracle"),
+        ("f-better", "connected by luck, not promised"),
         ("f-bad", "bug: they can, and did not"),
     ];
     svg.legend((24.0, 76.0), &legend);
@@ -79,11 +78,19 @@ fn draw(svg: &mut Svg, cell: &Cell, (x, y): (f64, f64)) {
         (Judged::Bug, _) => ("f-bad", "on"),
     };
     svg.rect((x + 1.5, y + 1.5), (SIDE.0 - 3.0, SIDE.1 - 3.0), 5.0, class, &cell.oracle.1);
-    let middle = x + SIDE.0 / 2.0;
-    svg.text((middle, y + 17.0), &format!("small mid {ink}"), format!("{}/{}", cell.connected, cell.runs));
-    if let Some(median) = cell.median {
-        svg.text((middle, y + 29.0), &format!("tiny mid {ink}"), format!("{:.2} s", median.as_secs_f64()));
-        svg.text((middle, y + 40.0), &format!("tiny mid {ink}"), &cell.technique);
+    // Nothing is said by colour alone.
+    let mark = match cell.judged() {
+        Judged::Right => "",
+        Judged::Better => " luck",
+        Judged::Bug => " bug",
+    };
+    let mut lines = vec![format!("{}/{}{mark}", cell.connected, cell.runs)];
+    lines.extend(cell.median.map(|median| format!("{:.2} s", median.as_secs_f64())));
+    lines.extend((cell.connected > 0).then(|| cell.technique.clone()));
+    let first = y + SIDE.1 / 2.0 + 4.0 - 6.5 * (lines.len() - 1) as f64;
+    for (n, line) in lines.iter().enumerate() {
+        let size = if n == 0 { "small" } else { "tiny" };
+        svg.text((x + SIDE.0 / 2.0, first + 12.5 * n as f64), &format!("{size} mid {ink}"), line);
     }
 }
 

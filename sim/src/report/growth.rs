@@ -1,3 +1,4 @@
+use super::plot::{Axis, Plot, short};
 use super::svg::Svg;
 
 /// What a meeting of so many members cost: a line of `moot-sim grow --json`.
@@ -24,33 +25,25 @@ pub fn growth(rows: &[Grown]) -> String {
     svg.text((24.0, 50.0), "soft", "whole nodes, simulated; both axes are logarithmic");
     svg.legend((24.0, 76.0), &CURVES.map(|(colour, name, _)| (colour, name)));
     let most = rows.iter().flat_map(|row| CURVES.map(|curve| curve.2(row))).fold(10.0, f64::max);
-    let (decades, widest) = (most.log10().ceil(), rows.last().map_or(10.0, |row| row.members.max(10.0)));
-    let x = |members: f64| LEFT + (RIGHT - LEFT) * members.log10() / widest.log10();
-    let y = |value: f64| BOTTOM - (BOTTOM - TOP) * value.max(1.0).log10() / decades;
-    for decade in 0..=decades as i32 {
-        let value = 10f64.powi(decade);
-        svg.line((LEFT, y(value)), (RIGHT, y(value)), "rule");
-        svg.text((LEFT - 8.0, y(value) + 4.0), "small soft end", short(value));
-    }
+    let widest = rows.last().map_or(10.0, |row| row.members.max(10.0));
+    let decades = |value: f64| Axis::Decades((value.log10().ceil() as i32).max(1));
+    let (x, y) = (decades(widest), decades(most));
+    let plot = Plot { left: 76.0, right: 790.0, top: 100.0, bottom: 400.0, x, y };
+    plot.rules(&mut svg, 10.0, short);
     for row in &rows {
-        svg.text((x(row.members), BOTTOM + 18.0), "small soft mid", row.members);
+        svg.text((plot.x(row.members), plot.bottom + 18.0), "small soft mid", row.members);
     }
-    svg.text(((LEFT + RIGHT) / 2.0, BOTTOM + 38.0), "small soft mid", "members");
+    svg.text(((plot.left + plot.right) / 2.0, plot.bottom + 38.0), "small soft mid", "members");
     for (colour, name, value) in CURVES {
-        let points: Vec<_> = rows.iter().map(|row| (x(row.members), y(value(row)))).collect();
-        svg.path(&points, &colour.replace("f-", "s-"));
-        for (row, point) in rows.iter().zip(&points) {
-            let about = format!("{} members: {} {name}", row.members, value(row));
-            svg.dot(*point, 3.5, colour, &about);
+        let values: Vec<_> = rows.iter().map(|row| (row.members, value(row))).collect();
+        plot.curve(&mut svg, &values, &colour.replace("f-", "s-"));
+        for (members, value) in values {
+            let about = format!("{members} members: {value} {name}");
+            svg.dot((plot.x(members), plot.y(value)), 3.5, colour, &about);
         }
     }
-    svg.finish(BOTTOM + 56.0, title)
+    svg.finish(plot.bottom + 56.0, title)
 }
-
-const LEFT: f64 = 76.0;
-const RIGHT: f64 = 790.0;
-const TOP: f64 = 100.0;
-const BOTTOM: f64 = 400.0;
 
 /// Each with its colour, its name, and what it is of a row.
 type Value = fn(&Grown) -> f64;
@@ -59,11 +52,3 @@ const CURVES: [(&str, &str, Value); 3] = [
     ("f-good", "packets", |row| row.packets),
     ("f-relay", "milliseconds of wall time", |row| row.wall_ms),
 ];
-
-fn short(value: f64) -> String {
-    match value {
-        value if value >= 1e6 => format!("{} M", value / 1e6),
-        value if value >= 1e3 => format!("{} k", value / 1e3),
-        value => value.to_string(),
-    }
-}

@@ -8,7 +8,9 @@
 //! | [`film`] | who was connected to whom all through a meeting, and what went wrong meanwhile |
 //! | [`grid`] | NAT against NAT, coloured by whether the nodes did what the oracle says |
 //! | [`growth`] | what meetings cost as they grow |
-//! | [`joins`] | how long joining takes by loss, beside what was measured in the field |
+//! | [`joins`] | how long joining takes, by loss |
+//! | [`success`] | how many pairs of strangers connect, beside what was measured in the field |
+//! | [`lookups`] | how DHT lookups close in on their targets, their times, hops and round trips |
 //! | [`pcapng`] | every packet of the members, for Wireshark |
 
 mod film;
@@ -17,17 +19,22 @@ mod growth;
 mod joins;
 mod label;
 mod ladder;
+mod lookups;
 mod page;
 mod pcapng;
+mod plot;
+mod success;
 mod svg;
 
 pub use film::film;
 pub use grid::{Cell, Judged, grid};
 pub use growth::{Grown, growth};
-pub use joins::{Joins, PUBLISHED, joins};
+pub use joins::{Joins, joins};
 pub use ladder::ladder;
+pub use lookups::{Lookups, lookups};
 pub use page::{Section, page};
 pub use pcapng::pcapng;
+pub use success::{ALL_MEANS, CALLS, Group, HOMES, PUNCHING, Published, Share, success};
 
 #[cfg(test)]
 mod tests;

@@ -9,23 +9,25 @@ pub(super) struct Svg {
     body: String,
 }
 
-/// The colours of all pictures, on light and on dark paper. Colours mean the same everywhere: see the legends.
+/// The colours of all pictures, on light and on dark paper. They are told apart by those too who see red and green alike: green
+/// leans to blue and red to orange, and nothing is said by colour alone. Colours mean the same everywhere: see the legends.
 const STYLE: &str = "\
-svg{--paper:#fcfbf8;--ink:#23262e;--soft:#6b7080;--rule:#dedad0;--lane:#efece4;--good:#2a9461;--better:#2f6fdb;--bad:#d23b3b;\
---warn:#c47f00;--relay:#7c52cf;--teal:#0c8a86;--none:#e6e2d9;--off:#b9b5ab;\
+svg{--paper:#fcfbf8;--ink:#23262e;--soft:#646a79;--rule:#dedad0;--lane:#efece4;--good:#0d8562;--better:#2467cf;--bad:#c9421b;\
+--warn:#b97a00;--relay:#8a50c4;--teal:#0a8fa3;--none:#e6e2d9;--off:#a9a59b;--on:#fff;\
 font-family:'Inter','Segoe UI','Helvetica Neue',Arial,sans-serif;font-size:12px}\
-@media(prefers-color-scheme:dark){svg{--paper:#16181d;--ink:#e6e7ea;--soft:#9aa0ad;--rule:#32353d;--lane:#22252c;--good:#4cc38a;\
---better:#6b9ef5;--bad:#f06a6a;--warn:#e3a63a;--relay:#a98bf0;--teal:#3dbdb6;--none:#292c34;--off:#4a4e58}}\
+@media(prefers-color-scheme:dark){svg{--paper:#16181d;--ink:#e6e7ea;--soft:#a3a9b6;--rule:#32353d;--lane:#22252c;--good:#3fc59a;\
+--better:#6ba4f8;--bad:#f5794f;--warn:#e3a63a;--relay:#b794f3;--teal:#4cc9dc;--none:#292c34;--off:#565b66;--on:#0c110f}}\
 .paper{fill:var(--paper)}text{fill:var(--ink)}.soft{fill:var(--soft)}.title{font-size:17px;font-weight:600}.head{font-weight:600}\
-.small{font-size:10px}.tiny{font-size:9px}.mono{font-family:ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace}\
+.small{font-size:10.5px}.tiny{font-size:9.5px}.mono{font-family:ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace}\
 .mid{text-anchor:middle}.end{text-anchor:end}.rule{stroke:var(--rule);fill:none}.lane{stroke:var(--off);stroke-width:1.5}\
-.on{fill:#fff;font-weight:600}\
+.on{fill:var(--on);font-weight:600}\
 .f-good{fill:var(--good)}.f-better{fill:var(--better)}.f-bad{fill:var(--bad)}.f-warn{fill:var(--warn)}.f-relay{fill:var(--relay)}\
 .f-teal{fill:var(--teal)}.f-none{fill:var(--none)}.f-off{fill:var(--off)}.f-soft{fill:var(--soft)}.f-lane{fill:var(--lane)}\
 .s-good,.s-better,.s-bad,.s-warn,.s-relay,.s-teal,.s-soft{fill:none;stroke-width:1.6}\
 .s-good{stroke:var(--good)}.s-better{stroke:var(--better)}.s-bad{stroke:var(--bad)}.s-warn{stroke:var(--warn)}\
 .s-relay{stroke:var(--relay)}.s-teal{stroke:var(--teal)}.s-soft{stroke:var(--soft);stroke-width:1}.dash{stroke-dasharray:4 3}\
-.faint{opacity:.45}.halo{paint-order:stroke;stroke:var(--paper);stroke-width:3.5px;stroke-linejoin:round}";
+.whisker{stroke:var(--ink);stroke-width:1.3;fill:none}.thick{stroke-width:2.8}.faint{opacity:.45}.ghost{opacity:.16}\
+.halo{paint-order:stroke;stroke:var(--paper);stroke-width:3.5px;stroke-linejoin:round}";
 
 impl Svg {
     pub(super) fn new(width: f64) -> Self {
@@ -106,18 +108,42 @@ impl Svg {
         );
     }
 
-    pub(super) fn cross(&mut self, (x, y): (f64, f64), class: &str) {
-        self.line((x - 4.0, y - 4.0), (x + 4.0, y + 4.0), class);
-        self.line((x - 4.0, y + 4.0), (x + 4.0, y - 4.0), class);
+    /// A cross; `about` is shown when it is pointed at.
+    pub(super) fn cross(&mut self, (x, y): (f64, f64), class: &str, about: &str) {
+        let (left, right, top, bottom) = (x - 4.0, x + 4.0, y - 4.0, y + 4.0);
+        let _ = writeln!(
+            self.body,
+            "<path d=\"M{left:.1} {top:.1}L{right:.1} {bottom:.1}M{left:.1} {bottom:.1}L{right:.1} {top:.1}\" class=\"{class}\">\
+             <title>{}</title></path>",
+            escape(about)
+        );
     }
 
-    /// A row of coloured squares with what they mean.
-    pub(super) fn legend(&mut self, (mut x, y): (f64, f64), entries: &[(&str, &str)]) {
+    /// A row of coloured squares with what they mean; gives where it ends.
+    pub(super) fn legend(&mut self, (mut x, y): (f64, f64), entries: &[(&str, &str)]) -> f64 {
         for (class, what) in entries {
             self.rect((x, y - 9.0), (11.0, 11.0), 2.5, class, "");
             self.text((x + 16.0, y), "small", what);
-            x += 34.0 + 5.6 * what.chars().count() as f64;
+            x += 36.0 + 5.3 * what.chars().count() as f64;
         }
+        x
+    }
+
+    /// A paragraph, broken between words into lines of about so many characters; gives the height below it.
+    pub(super) fn paragraph(&mut self, (x, mut y): (f64, f64), class: &str, most: usize, text: &str) -> f64 {
+        let mut line = String::new();
+        for word in text.split_whitespace() {
+            if !line.is_empty() && line.chars().count() + word.chars().count() >= most {
+                self.text((x, y), class, std::mem::take(&mut line));
+                y += 15.0;
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line += word;
+        }
+        self.text((x, y), class, line);
+        y + 15.0
     }
 
     /// The picture, with what it shows for those who do not see it.

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::dht::{Conditions, walks};
 use crate::scenario::{Options, Outcome, Scenario, find, run};
 use crate::stub::Tier;
 
@@ -42,9 +43,15 @@ fn a_ladder_shows_the_boxes_and_why_packets_are_dropped() {
     let outcome = played(&find("nat-four", 1).unwrap(), true);
     let picture = ladder(&outcome, (1, 3)).unwrap();
     check_picture(&picture);
-    for text in
-        ["eim+adf", "eim+eif", "filtered: nothing was sent to ", "STUN check", "is connected to member3"]
-    {
+    for text in [
+        "eim+adf",
+        "eim+eif",
+        "filtered: nothing was sent to ",
+        "STUN check",
+        "is connected to member3",
+        "NAT table before member3",
+        "× filtered",
+    ] {
         assert!(picture.contains(text), "{text}");
     }
     assert_eq!(ladder(&outcome, (1, 1)), None);
@@ -75,18 +82,42 @@ fn what_people_wrote_cannot_leave_its_place() {
 #[test]
 fn grids_and_curves_are_pictures() {
     let cell = Cell { connected: 1, runs: 2, median: Some(Duration::from_millis(740)), ..Cell::default() };
-    let picture = grid(&["a<b".into()], &[vec![cell]]);
+    let picture = grid("a", &["a<b".into()], &[vec![cell]]);
     check_picture(&picture);
     assert!(picture.contains("1/2") && picture.contains("0.74 s") && picture.contains("a&lt;b"));
     let never = Joins { loss: 90, times: Vec::new(), runs: 0 };
     let some = Joins { loss: 5, times: vec![Duration::from_millis(900)], runs: 2 };
     let picture = joins(&[never, some]);
     check_picture(&picture);
-    assert!(picture.contains("median never") && picture.contains("70 ± 7.1 %"));
+    assert!(picture.contains("median never"));
     check_picture(&joins(&[]));
     let row = |members, events| Grown { members, events, wall_ms: 0.0, packets: events / 2.0 };
     let picture = growth(&[row(100.0, 3.3e6), row(2.0, 3_818.0), row(0.0, 1.0)]);
     check_picture(&picture);
     assert!(picture.contains("10 M") && picture.contains("100 members: 3300000 events"));
     check_picture(&growth(&[]));
+}
+
+#[test]
+fn shares_stand_beside_published_ones_with_their_caveat() {
+    let share = Share { what: "a<b".into(), good: 3, tries: 4, range: (30.0, 95.0) };
+    let group = Group { title: "all".into(), published: &PUNCHING, simulated: vec![share] };
+    let picture = success(&[group], "by construction & so on");
+    check_picture(&picture);
+    for text in ["70 ± 7.1 %", "arXiv", "75.0 %", "a&lt;b, 3 of 4", "by construction &amp; so on"] {
+        assert!(picture.contains(text), "{text}");
+    }
+    check_picture(&success(&[], ""));
+}
+
+#[test]
+fn lookups_are_drawn_answer_by_answer() {
+    let stay = Duration::from_secs(60);
+    let conditions = Conditions { seed: 3, nodes: 2_000, dead: 0, lookers: 1, targets: 5, stay };
+    let networks =
+        [0, 45].map(|dead| Lookups { dead, nodes: 2_000, walks: walks(Conditions { dead, ..conditions }) });
+    let picture = lookups(&networks);
+    check_picture(&picture);
+    assert!(picture.contains("among 2000 nodes") && picture.matches("ghost").count() >= 8);
+    check_picture(&lookups(&[]));
 }
