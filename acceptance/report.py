@@ -19,10 +19,9 @@ import xml.etree.ElementTree as xml
 from pathlib import Path
 
 import probe
-from moot import Failed, check
+from moot import ROOT, TARGET, Failed, check
 
-ROOT = Path(__file__).resolve().parent.parent
-SIM = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release/moot-sim"
+SIM = Path(os.environ.get("MOOT_SIM", TARGET / "release/moot-sim"))
 SVG = "{http://www.w3.org/2000/svg}"
 DRAWN = {"svg", "title", "style", "rect", "text", "line", "polyline", "polygon", "circle", "path"}
 FETCHES = re.compile(r"url\(|@import|https?:|data:|//|javascript:", re.IGNORECASE)
@@ -203,7 +202,7 @@ def nothing_is_changed(scratch):
 def pictures_are_made(scratch):
     """the pictures of the documents are made by their command; those that are not as they would be made now are named"""
     made, kept = scratch / "pictures", ROOT / "sim/pictures"
-    subprocess.run([kept / "make", made], check=True, timeout=300)
+    subprocess.run([kept / "make", made], check=True, timeout=300, env={**os.environ, "MOOT_SIM": str(SIM)})
     names = sorted(path.name for path in kept.glob("*.svg"))
     check(names == sorted(path.name for path in made.iterdir()), f"{names} are kept, others are made")
     for name in names:

@@ -382,7 +382,7 @@ impl<'a> Looker<'a> {
 
 /// How many leading bits two ids share.
 fn shared_bits(a: &[u8; 20], b: &[u8; 20]) -> u32 {
-    let differ = a.iter().zip(b).map(|(a, b)| a ^ b);
-    let same = differ.clone().take_while(|byte| *byte == 0).count() as u32;
-    8 * same + differ.skip(same as usize).next().map_or(0, u8::leading_zeros)
+    let bits = |byte: usize| (a[byte] ^ b[byte]).leading_zeros();
+    let same = (0..a.len()).take_while(|byte| bits(*byte) == 8).count();
+    8 * same as u32 + if same < a.len() { bits(same) } else { 0 }
 }

@@ -50,6 +50,7 @@ pub fn ladder(outcome: &Outcome, (a, b): (usize, usize)) -> Option<String> {
     lanes.draw_entries(&mut svg, &clock, tape.entries(), until);
     let mut labels = Labels::default();
     shown.rungs.iter().for_each(|rung| rung.draw(&mut svg, &lanes, &clock, &mut labels));
+    labels.draw(&mut svg);
     let mut foot = bottom + 26.0;
     for (who, to, at) in connected(outcome, (a, b)) {
         let after = clock.millis(at);

@@ -16,7 +16,7 @@ svg{--paper:#fcfbf8;--ink:#23262e;--soft:#646a79;--rule:#dedad0;--lane:#efece4;-
 --warn:#b97a00;--relay:#8a50c4;--teal:#0a8fa3;--none:#e6e2d9;--off:#a9a59b;--on:#fff;\
 font-family:'Inter','Segoe UI','Helvetica Neue',Arial,sans-serif;font-size:12px}\
 @media(prefers-color-scheme:dark){svg{--paper:#16181d;--ink:#e6e7ea;--soft:#a3a9b6;--rule:#32353d;--lane:#22252c;--good:#3fc59a;\
---better:#6ba4f8;--bad:#f5794f;--warn:#e3a63a;--relay:#b794f3;--teal:#4cc9dc;--none:#292c34;--off:#565b66;--on:#0c110f}}\
+--better:#6ba4f8;--bad:#f5794f;--warn:#e3a63a;--relay:#b794f3;--teal:#4cc9dc;--none:#30343d;--off:#565b66;--on:#0c110f}}\
 .paper{fill:var(--paper)}text{fill:var(--ink)}.soft{fill:var(--soft)}.title{font-size:17px;font-weight:600}.head{font-weight:600}\
 .small{font-size:10.5px}.tiny{font-size:9.5px}.mono{font-family:ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace}\
 .mid{text-anchor:middle}.end{text-anchor:end}.rule{stroke:var(--rule);fill:none}.lane{stroke:var(--off);stroke-width:1.5}\

@@ -26,6 +26,7 @@ impl Rung {
             (None, false) => format!("s-{}", self.class),
         };
         let Some(&(first, _)) = self.points.first() else { return };
+        let soft = if self.is_dht { " soft" } else { "" };
         let outwards = if lanes.is_left(first) { -1.0 } else { 1.0 };
         if let (Some((at, _)), [only]) = (&self.dropped, &points[..]) {
             // It was lost on its way to the first hop: drawn into the open.
@@ -37,11 +38,11 @@ impl Rung {
             // The other's private address is also its own: it asked itself.
             let corner = (x + outwards * 14.0, (top + bottom) / 2.0);
             let text_at = (corner.0 + outwards * 4.0, corner.1 + 3.0);
-            self.write(svg, labels, text_at, "to itself", if outwards < 0.0 { " end" } else { "" });
+            labels.write(text_at, soft, if outwards < 0.0 { " end" } else { "" }, "to itself");
             points.insert(1, corner);
         } else if let [first, second, ..] = points[..] {
             let middle = ((first.0 + second.0) / 2.0, (first.1 + second.1) / 2.0 - 3.0);
-            self.write(svg, labels, middle, &self.what, " mid");
+            labels.write(middle, soft, " mid", &self.what);
         }
         svg.path(&points, &class);
         if let [.., tail, tip] = points[..] {
@@ -67,17 +68,7 @@ impl Rung {
         let near_edge = tip.0 > lanes.width() - 220.0;
         let (dx, anchor) = if tip.0 >= tail.0 && !near_edge { (8.0, "") } else { (-8.0, " end") };
         let at = (tip.0 + dx, tip.1 + 11.0);
-        if let Some(y) = labels.place(at, anchor, why) {
-            svg.text((at.0, y), &format!("tiny f-bad halo{anchor}"), why);
-        }
-    }
-
-    /// Writes a word to an arrow, if there is room.
-    fn write(&self, svg: &mut Svg, labels: &mut Labels, at: (f64, f64), text: &str, anchor: &str) {
-        if let Some(y) = labels.place(at, anchor, text) {
-            let soft = if self.is_dht { " soft" } else { "" };
-            svg.text((at.0, y), &format!("tiny{soft} halo{anchor}"), text);
-        }
+        labels.write(at, " f-bad", anchor, why);
     }
 }
 
@@ -85,14 +76,22 @@ fn class_of(rung: &Rung) -> String {
     if rung.dropped.is_some() { "f-bad".into() } else { format!("f-{}", rung.class) }
 }
 
-/// Where words are already, so that none is written over another.
+/// The words on arrows, none over another. They are drawn last, so that no line goes through them.
 #[derive(Default)]
-pub(super) struct Labels(Vec<(f64, f64, f64, String)>);
+pub(super) struct Labels(Vec<Label>);
+
+struct Label {
+    left: f64,
+    right: f64,
+    /// Where it is anchored.
+    at: (f64, f64),
+    class: String,
+    text: String,
+}
 
 impl Labels {
-    /// The height at which there is room for a text that should stand at `y`; `None` if there is none near, or if the same
-    /// is said there already.
-    pub(super) fn place(&mut self, (x, y): (f64, f64), anchor: &str, text: &str) -> Option<f64> {
+    /// Writes a text near a point, if there is room and the same is not said there already.
+    fn write(&mut self, (x, y): (f64, f64), colour: &str, anchor: &str, text: &str) {
         let width = 5.0 * text.chars().count() as f64;
         let left = match anchor {
             "" => x,
@@ -100,15 +99,21 @@ impl Labels {
             _ => x - width,
         };
         let right = left + width;
-        let near = |at: f64, other: &(f64, f64, f64, String)| {
-            left < other.1 && other.0 < right && (at - other.2).abs() < 8.5
-        };
-        if self.0.iter().any(|other| near(y, other) && other.3 == text) {
-            return None;
+        let near =
+            |y: f64, other: &Label| left < other.right && other.left < right && (y - other.at.1).abs() < 8.5;
+        if self.0.iter().any(|other| near(y, other) && other.text == text) {
+            return;
         }
-        let free = [0.0, 9.0, -9.0].into_iter().map(|by| y + by);
-        let y = free.into_iter().find(|at| !self.0.iter().any(|other| near(*at, other)))?;
-        self.0.push((left, right, y, text.into()));
-        Some(y)
+        let mut free = [0.0, 9.0, -9.0].into_iter().map(|by| y + by);
+        if let Some(y) = free.find(|y| !self.0.iter().any(|other| near(*y, other))) {
+            let class = format!("tiny{colour} halo{anchor}");
+            self.0.push(Label { left, right, at: (x, y), class, text: text.into() });
+        }
+    }
+
+    pub(super) fn draw(&self, svg: &mut Svg) {
+        for Label { at, class, text, .. } in &self.0 {
+            svg.text(*at, class, text);
+        }
     }
 }
