@@ -219,7 +219,7 @@ def pictures_are_made(scratch):
 
 def failures_say_how_to_see_them(scratch):
     """a run that fails names the command that draws it, and that command draws it"""
-    said = sim("replay", "members 2 udp-blocked; dht 0; start all; join all; settle 2s", code=1).stderr
+    said = sim("replay", "members 2 open; world dht 0; start all; join all; settle 2s", code=1).stderr
     found = re.search(r"^draw it with: moot-sim (replay) '(.*)' --tier stub --report report$", said, re.MULTILINE)
     check(found, said)
     sim(found[1], found[2], "--tier", "stub", "--report", scratch / "failed", code=1)

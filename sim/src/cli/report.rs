@@ -105,7 +105,7 @@ pub(super) fn run(arguments: &Arguments) -> Done {
 fn draw_grid((title, heading): (&str, &str), networks: &[&str], seeds: u32) -> Result<Section, Failure> {
     let names: Vec<_> = networks.iter().map(|name| (*name).to_owned()).collect();
     let picture = grid(heading, &names, &pairs::cells(networks, seeds)?);
-    let about = "Two members, each behind its network; `moot-sim nat` says what those are. Pointing at a cell shows the oracle's reason.";
+    let about = "Two members, each behind its network; moot-sim nat says what those are. Pointing at a cell shows the oracle's reason.";
     Ok(Section { title: title.into(), about: about.into(), picture })
 }
 

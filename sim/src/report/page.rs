@@ -17,7 +17,7 @@ const STYLE: &str = "\
 :root{color-scheme:light dark}body{margin:0;background:#f4f2ec;color:#23262e;font:15px/1.55 Inter,'Segoe UI','Helvetica Neue',Arial,sans-serif}\
 main{max-width:1120px;margin:0 auto;padding:40px 24px 80px}h1{font-size:28px;margin:0 0 4px}h2{font-size:19px;margin:48px 0 4px}\
 p{margin:0 0 14px;color:#5d6270;max-width:76ch}figure{margin:0;overflow-x:auto;border:1px solid #dedad0;border-radius:12px;background:#fcfbf8}\
-svg{display:block;max-width:none}nav a{color:inherit;margin-right:18px}\
+svg{display:block;max-width:none;margin:0 auto}nav a{color:inherit;margin-right:18px}\
 @media(prefers-color-scheme:dark){body{background:#0f1115;color:#e6e7ea}p{color:#9aa0ad}figure{border-color:#32353d;background:#16181d}}";
 
 /// Pictures on one HTML page, whole in itself: no scripts, and nothing is fetched.
