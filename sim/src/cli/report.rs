@@ -166,8 +166,9 @@ fn draw_success(nodes: u64) -> Section {
         group("Both behind a NAT, IPv4 and IPv6", &CALLS, "packets, + IPv6", "both NATed"),
         all,
     ];
+    let caveat = CAVEAT.replace('`', "\"");
     let caveat =
-        format!("{CAVEAT} The published studies count different things, of other people, in other years.");
+        format!("{caveat} The published studies count different things, of other people, in other years.");
     Section {
         title: "Success".into(),
         about:
