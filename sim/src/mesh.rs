@@ -122,6 +122,11 @@ impl Mesh {
         self.heard.len()
     }
 
+    /// The hosts of the members, in order.
+    pub fn hosts(&self) -> impl Iterator<Item = HostId> {
+        self.members.iter().map(|member| member.host)
+    }
+
     /// The world they are in.
     pub fn world(&self) -> &World {
         &self.world

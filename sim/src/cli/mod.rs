@@ -8,6 +8,7 @@ mod matrix;
 mod nat;
 mod picture;
 mod play;
+mod quiet;
 mod replay;
 mod report;
 mod run;
@@ -40,6 +41,7 @@ enum Command {
     Dht(dht::Arguments),
     Tiers(tiers::Arguments),
     Grow(grow::Arguments),
+    Quiet(quiet::Arguments),
     Nat(nat::Arguments),
     World(world::Arguments),
     Replay(replay::Arguments),
@@ -57,6 +59,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Dht(arguments) => dht::run(&arguments),
         Command::Tiers(arguments) => tiers::run(&arguments),
         Command::Grow(arguments) => grow::run(&arguments),
+        Command::Quiet(arguments) => quiet::run(&arguments),
         Command::Nat(arguments) => nat::run(&arguments),
         Command::World(arguments) => world::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),

@@ -8,6 +8,7 @@ mod queue;
 mod slab;
 mod tape;
 mod trace;
+mod watch;
 mod world;
 
 pub use clock::Clock;
@@ -18,4 +19,5 @@ pub use queue::EventQueue;
 pub use slab::Slab;
 pub use tape::{End, Entry, Flight, Hop, Place, Tape};
 pub use trace::{CHECKPOINT, Fate, Kind, Record, Trace};
+pub use watch::Watch;
 pub use world::{Counts, HostCounts, Violation, World};

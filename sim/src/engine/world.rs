@@ -7,7 +7,7 @@ use std::time::Duration;
 use folkmoot_core::base::{Time, UnixTime, Wake};
 
 use self::packets::Packet;
-use super::{Clock, Draws, EventQueue, Fate, Host, HostCx, HostId, Kind, Record, Slab, Tape, Trace};
+use super::{Clock, Draws, EventQueue, Fate, Host, HostCx, HostId, Kind, Record, Slab, Tape, Trace, Watch};
 use crate::net::{BoxId, Gateway, LinkRules, Network, Outcome, RealmId, Stack, Strategy, Verdict};
 
 mod counts;
@@ -30,6 +30,7 @@ pub struct World {
     trace: Trace,
     /// Packets with their ways, if somebody wants to see them.
     tape: Option<Box<Tape>>,
+    watch: Option<Box<dyn Watch>>,
     counts: Counts,
     handshakes: BTreeSet<[u8; 32]>,
     violations: Vec<Violation>,
@@ -78,6 +79,7 @@ impl World {
             path_mtus: BTreeMap::new(),
             trace,
             tape: None,
+            watch: None,
             counts: Counts::default(),
             handshakes: BTreeSet::new(),
             violations: Vec::new(),
@@ -152,6 +154,9 @@ impl World {
         self.kill(host);
         self.seats[host.0 as usize].program = Some(Box::new(program));
         self.note(host, Fate::Started);
+        if let Some(watch) = &mut self.watch {
+            watch.started(self.now, host);
+        }
         self.turn(host, |program, cx| program.start(cx));
     }
 
@@ -393,6 +398,17 @@ impl World {
     /// What was recorded since [`World::set_tape`]. Nothing is from now on.
     pub fn take_tape(&mut self) -> Option<Tape> {
         self.tape.take().map(|tape| *tape)
+    }
+
+    /// Has somebody look at every packet from now on, instead of who did before.
+    pub fn set_watch(&mut self, watch: impl Watch) {
+        self.watch = Some(Box::new(watch));
+    }
+
+    /// Who has looked on since [`World::set_watch`], if it is a `W`; from now on nobody does.
+    pub fn take_watch<W: Watch>(&mut self) -> Option<W> {
+        let watch: Box<dyn Any> = self.watch.take()?;
+        watch.downcast().ok().map(|watch| *watch)
     }
 
     /// Who broke the contract so far.

@@ -17,6 +17,8 @@ mod text;
 mod timeline;
 mod twice;
 mod waits;
+mod weight;
+mod wire;
 
 pub use check::{Problem, Problems};
 pub use library::{NAMES, UnknownScenario, about, find};
@@ -31,3 +33,4 @@ pub use strangers::strangers;
 pub use text::{Flaw, Written};
 pub use twice::{Parting, play_twice};
 pub use waits::Sample;
+pub(crate) use weight::weight;

@@ -25,6 +25,16 @@ pub enum Property {
     Conserved,
     /// Safety: nothing panics.
     Panic,
+    /// Safety: no code, key, name or text of a member stands in a packet, as it is, in hexadecimal or in base64.
+    Secret,
+    /// Safety: who has not proved to be at its address gets no more than 3.5 bytes of answers for each it sent.
+    Amplify,
+    /// Safety: an address that nothing came from gets a bounded number of packets.
+    Unheard,
+    /// Safety: what a node holds is bounded.
+    Memory,
+    /// Safety: who has nothing to say sends little, and holds no more after an hour than after a minute.
+    Idle,
     /// Liveness: who can connect is connected.
     Connect,
     /// Liveness: what is said is heard by everyone whom its author had met and can reach.
@@ -47,7 +57,7 @@ pub enum Property {
 
 impl Property {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 25] = [
         Self::Invented,
         Self::Author,
         Self::Meeting,
@@ -59,6 +69,11 @@ impl Property {
         Self::Contract,
         Self::Conserved,
         Self::Panic,
+        Self::Secret,
+        Self::Amplify,
+        Self::Unheard,
+        Self::Memory,
+        Self::Idle,
         Self::Connect,
         Self::Hear,
         Self::Acknowledge,
@@ -84,6 +99,11 @@ impl Property {
             Self::Contract => "S-contract",
             Self::Conserved => "S-conserved",
             Self::Panic => "S-panic",
+            Self::Secret => "S-secret",
+            Self::Amplify => "S-amplify",
+            Self::Unheard => "S-unheard",
+            Self::Memory => "S-memory",
+            Self::Idle => "S-idle",
             Self::Connect => "L1-connect",
             Self::Hear => "L2-hear",
             Self::Acknowledge => "L3-acknowledge",
@@ -117,6 +137,13 @@ impl Property {
             }
             Self::Conserved => "every packet sent is delivered, dropped for a reason, or in flight",
             Self::Panic => "nothing panics",
+            Self::Secret => {
+                "no code, key, name or text of a member stands in a packet, however it is written"
+            }
+            Self::Amplify => "an unproven address gets at most 3.5 bytes of answers for each it sent",
+            Self::Unheard => "an address that nothing came from gets a bounded number of packets",
+            Self::Memory => "what a node holds is bounded",
+            Self::Idle => "who has nothing to say sends little, and comes to hold no more",
             Self::Connect => "who can connect is connected",
             Self::Hear => "what is said is heard by everyone its author had met and can reach",
             Self::Acknowledge => "what was heard is acknowledged",

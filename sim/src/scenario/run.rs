@@ -16,6 +16,8 @@ use super::property::Property;
 use super::script::{Act, Scenario};
 use super::stage::Stage;
 use super::waits::Sample;
+use super::weight;
+use super::wire::Wire;
 use crate::engine::{Counts, HostId, Record, Tape, Trace, TraceHash};
 use crate::hosts::NodeHost;
 use crate::net::{BoxId, Verdict};
@@ -302,6 +304,7 @@ impl Director {
         if !self.stage.world.is_conserved() {
             self.check.problem(ended, Property::Conserved, "the network made or lost a packet".into());
         }
+        self.look_closely();
         let tape = self.stage.world.take_tape();
         self.measure_traffic();
         let whole = ended.saturating_since(self.began).as_secs() / 60;
@@ -361,6 +364,24 @@ impl Director {
         }
         lines.extend(self.check.pending().take(LISTED).map(|(what, _)| format!("owed: {what}")));
         lines
+    }
+
+    /// What the wire and the nodes themselves show.
+    fn look_closely(&mut self) {
+        let wire = self.stage.world.take_watch::<Wire>();
+        for problem in wire.into_iter().flat_map(|wire| wire.problems) {
+            self.check.problem(problem.at, problem.property, problem.what);
+        }
+        let now = self.stage.world.now();
+        let nodes = self.stage.members.iter().map(|member| self.stage.world.program(member.host));
+        let weights: Vec<_> =
+            nodes.map(|program| program.and_then(NodeHost::node).map_or(0, weight::weight)).collect();
+        for (who, weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > weight::HEAVIEST) {
+            let what = format!("member {who}: its node takes {weight} bytes to write down");
+            self.check.problem(now, Property::Memory, what);
+        }
+        let value = weights.into_iter().max().unwrap_or(0) as u64;
+        self.figures.push(Figure { name: "bytes_of_heaviest_written", value });
     }
 
     fn measure_traffic(&mut self) {

@@ -296,6 +296,11 @@ impl Act {
 }
 
 impl Act {
+    /// The meeting that is joined by it.
+    pub(super) fn joins(&self) -> Option<u8> {
+        if let Self::Join(_, meeting) = self { Some(*meeting) } else { None }
+    }
+
     /// The members it is about; none if it is about none, or about all alike.
     pub(super) fn whom(&self) -> [Option<Who>; 2] {
         match *self {

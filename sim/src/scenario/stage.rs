@@ -1,5 +1,6 @@
 //! Builds the world of a scenario.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use folkmoot_core::node::{Config, Identity, Node};
 
 use super::run::Role;
 use super::script::{Act, Infrastructure, Place, Scenario, Stun};
+use super::wire::{Secrets, Wire};
 use crate::engine::{HostId, Subject, Trace, World};
 use crate::hosts::{
     DHT_PORT, DhtHost, Disk, Forger, LyingStun, Manner, Names, NodeHost, STUN_PORT, Sink, StunServer, derive,
@@ -65,6 +67,8 @@ pub(super) struct Member {
 const WARM_UP: Duration = Duration::from_secs(10);
 /// The midnight before: 2026-01-15 UTC.
 const MIDNIGHT: UnixTime = UnixTime::from_millis(1_768_435_200_000);
+/// What every text of a checker has in it.
+const SAID_IN_ALL: &str = " of member ";
 /// The port of every node.
 const NODE_PORT: u16 = 4_433;
 /// How many nodes of the DHT know each other from the beginning.
@@ -95,6 +99,8 @@ impl Stage {
         stage.build_hostile(scenario);
         stage.build_sites(scenario);
         stage.build_homes(scenario);
+        let wire = Wire::new(stage.honest().collect(), stage.secrets(scenario), tier);
+        stage.world.set_watch(wire);
         stage.world.run_for(WARM_UP);
         stage
     }
@@ -109,6 +115,26 @@ impl Stage {
         };
         let of = |a: &Member| self.members.iter().map(|b| between(a, b)).collect();
         self.members.iter().map(of).collect()
+    }
+
+    /// The hosts that are to keep the rules.
+    fn honest(&self) -> impl Iterator<Item = HostId> {
+        self.members.iter().map(|member| member.host).chain(self.dht_hosts.iter().copied())
+    }
+
+    /// What no host may send in the clear.
+    fn secrets(&self, scenario: &Scenario) -> Secrets {
+        let mut secrets = Secrets::default();
+        let joined: BTreeSet<u8> = scenario.steps.iter().filter_map(|step| step.act.joins()).collect();
+        for code in joined.into_iter().filter_map(|meeting| code(meeting).ok()) {
+            secrets.add_meeting(&code, &derive(&code), Epoch::of(self.world.unix()));
+        }
+        for member in &self.members {
+            secrets.add_identity(&member.identity);
+            secrets.add("a member's name", member.name.as_bytes());
+        }
+        secrets.add("a text that was said", SAID_IN_ALL.as_bytes());
+        secrets
     }
 
     /// Whose host it is. The members' hosts are the last ones, in order.

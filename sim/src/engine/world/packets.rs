@@ -47,6 +47,9 @@ impl World {
         self.counts.sent += 1;
         self.handshakes.extend(client_random(&packet.bytes));
         self.record(&packet, None, Fate::Sent);
+        if let Some(watch) = &mut self.watch {
+            watch.sent(self.now, origin, packet.to, &packet.bytes);
+        }
         let handle = self.packets.insert(packet);
         if let Some((tape, packet)) = self.tape.as_mut().zip(self.packets.get(handle)) {
             tape.sent(handle, self.now, origin, (packet.from, packet.to), &packet.bytes);
@@ -171,6 +174,9 @@ impl World {
         seat.counts.received_bytes += packet.bytes.len() as u64;
         self.counts.delivered += 1;
         self.record(&packet, Some(host), Fate::Delivered);
+        if let Some(watch) = &mut self.watch {
+            watch.delivered(self.now, host, packet.from, &packet.bytes);
+        }
         self.turn(host, |program, cx| program.handle_datagram(cx, packet.to, packet.from, &packet.bytes));
         Some(host)
     }

@@ -1,0 +1,83 @@
+use std::collections::BTreeSet;
+
+use folkmoot_core::base::Wake;
+
+use super::*;
+use crate::engine::{Host, HostCx, World};
+use crate::net::{Law, LinkRules, RealmId};
+
+/// Answers whatever comes with `answer`, and sends `first` to `to` in the beginning, so often.
+struct Program {
+    answer: Vec<u8>,
+    first: Vec<u8>,
+    to: Option<SocketAddr>,
+    times: usize,
+}
+
+impl Host for Program {
+    fn start(&mut self, cx: &mut HostCx<'_>) {
+        for to in self.to.iter().cycle().take(if self.to.is_some() { self.times } else { 0 }) {
+            cx.send((cx.addr(), 1).into(), *to, self.first.clone());
+        }
+    }
+
+    fn handle_datagram(&mut self, cx: &mut HostCx<'_>, to: SocketAddr, from: SocketAddr, _: &[u8]) {
+        if !self.answer.is_empty() {
+            cx.send(to, from, self.answer.clone());
+        }
+    }
+
+    fn on_wake(&mut self, _: &mut HostCx<'_>) {}
+
+    fn next_wake(&self) -> Option<Wake> {
+        None
+    }
+}
+
+/// What a watch over both says of one that sends and one that answers.
+fn broken(tier: Tier, first: &[u8], times: usize, answer: &[u8]) -> Vec<Property> {
+    let mut world = World::new(1);
+    let link = LinkRules::both(Law::delay(5));
+    let (a, b) = (world.add_host("a", RealmId::INTERNET, link), world.add_host("b", RealmId::INTERNET, link));
+    let mut secrets = Secrets::default();
+    secrets.add("the code", b"acid-tulip-seven");
+    world.set_watch(Wire::new(BTreeSet::from([a, b]), secrets, tier));
+    let to = Some((world.addrs(b)[0], 1).into());
+    world.start(b, Program { answer: answer.into(), first: Vec::new(), to: None, times: 0 });
+    world.start(a, Program { answer: Vec::new(), first: first.into(), to, times });
+    world.run_until(Time::from_millis(1_000));
+    let wire = world.take_watch::<Wire>().unwrap();
+    wire.problems.iter().map(|problem| problem.property).collect()
+}
+
+const QUERY: &[u8] = b"d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:t2:aa1:y1:qe";
+
+/// An answer of some 40 bytes and what `padding` says.
+fn answer(padding: usize) -> Vec<u8> {
+    let padding = "x".repeat(padding);
+    format!("d1:rd2:id20:abcdefghij01234567891:z{}:{padding}e1:t2:aa1:y1:re", padding.len()).into_bytes()
+}
+
+#[test]
+fn secrets_in_the_clear_are_seen() {
+    let dtls = b"\x16the code is acid-tulip-seven";
+    assert_eq!(broken(Tier::Real, b"d4:codeacid-tulip-seven", 1, b""), [Property::Secret]);
+    assert_eq!(broken(Tier::Stub, b"d4:codeacid-tulip-seven", 1, b""), [Property::Secret]);
+    assert_eq!(broken(Tier::Real, dtls, 1, b""), [Property::Secret]);
+    assert_eq!(broken(Tier::Stub, dtls, 1, b""), [], "the stand-in hides nothing");
+    assert_eq!(broken(Tier::Real, b"d4:codesomething-else", 1, b""), []);
+}
+
+#[test]
+fn long_answers_to_anybody_are_seen() {
+    assert_eq!(broken(Tier::Real, QUERY, 1, &answer(100)), []);
+    assert_eq!(broken(Tier::Real, QUERY, 1, &answer(300)), [Property::Amplify]);
+    // Whoever answered something is where it says it is.
+    assert_eq!(broken(Tier::Real, &answer(1), 1, &answer(300)), []);
+}
+
+#[test]
+fn shouting_at_who_is_silent_is_seen() {
+    assert_eq!(broken(Tier::Real, QUERY, 300, b""), []);
+    assert_eq!(broken(Tier::Real, QUERY, 601, b""), [Property::Unheard]);
+}
