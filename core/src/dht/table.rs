@@ -1,19 +1,40 @@
+//! The routing table of one address family, and the life of a node in it (BEP 5). Whoever is in it has answered us.
+//!
+//! ```text
+//!                 ┌─ there is a place for it, if only a bad one's ──▶ IN USE
+//!   it answers ───┼─ all places are others' ────────────────────────▶ SPARE
+//!                 └─ its id, address or network is there already ───▶ refused
+//!
+//!      ┌──────────────── answers ◀────────┬────────────────────┐
+//!      ▼                                  │                    │
+//!   IN USE ──── is silent ───▶ IN DOUBT, silent once ──▶ BAD, silent twice ──▶ gone: silent five times,
+//!      ▲                                                                      or somebody takes its place
+//!      │
+//!    SPARE ──── four others are faster ──▶ gone
+//! ```
+//!
+//! - The fastest spare comes into use when a place is free. One in use that was quiet for a quarter of an hour is asked whether
+//!   it is there as soon as there is a spare for its place, and at once again if it is silent: so nobody has to make way for
+//!   another who was not asked twice.
+//! - A bad one is named to nobody and asked by no lookup, but keeps its place while nobody else wants it: when we are offline
+//!   all are silent.
+//! - Wherever it is, a node is gone when somebody else answers from its address.
+//!
+//! `table/tests.rs` has a test for each arrow; their names begin with `life`.
+
+mod bucket;
+
+use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use self::bucket::{Bucket, find};
 use super::nearest::{Nearest, NodeList, distance};
-use super::packed::Packed;
 use crate::base::{NodeId, Prefix, Rng, Scope, Time};
 use crate::wire::krpc::Contact;
 
 /// Nodes in a bucket, and nodes returned for a target (the `K` of Kademlia).
 pub(super) const K: usize = 8;
-
-/// Nodes in reserve for a bucket: more than fall out of it between two refreshes.
-const SPARES: usize = 4;
-
-/// A node that answered within this time is good (BEP 5).
-const GOOD: Duration = Duration::from_secs(15 * 60);
 
 /// Unanswered questions after which a node is bad: replaced as soon as there is another for its place.
 const BAD: u8 = 2;
@@ -33,16 +54,6 @@ pub(super) struct Table {
     buckets: Vec<Bucket>,
 }
 
-#[derive(Debug)]
-struct Bucket {
-    /// In use; at most [`K`].
-    entries: Packed,
-    /// Answered us while the bucket was full; at most [`SPARES`], the fastest first.
-    spares: Packed,
-    /// When a node of it last answered, or when it was last refreshed.
-    touched: Time,
-}
-
 /// A node that answered us at least once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -51,6 +62,16 @@ pub(super) struct Entry {
     pub(super) rtt: Duration,
     /// Questions unanswered since.
     pub(super) failures: u8,
+}
+
+impl Entry {
+    pub(super) fn is_bad(&self) -> bool {
+        self.failures >= BAD
+    }
+
+    fn is_hopeless(&self) -> bool {
+        self.failures >= HOPELESS
+    }
 }
 
 /// A node in a routing table, for people who look.
@@ -113,7 +134,7 @@ impl Table {
 
     /// How many of them are not bad.
     pub(super) fn alive(&self) -> usize {
-        self.entries().filter(|entry| entry.failures < BAD).count()
+        self.entries().filter(|entry| !entry.is_bad()).count()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -123,8 +144,8 @@ impl Table {
     /// At most `most` nodes that are not bad, the surest first: those asked in vain last, and of the others those heard of
     /// most lately first.
     pub(super) fn lasting(&self, most: usize) -> Vec<Contact> {
-        let mut lasting: Vec<Entry> = self.entries().filter(|entry| entry.failures < BAD).collect();
-        lasting.sort_by_key(|entry| (entry.failures, std::cmp::Reverse(entry.answered)));
+        let mut lasting: Vec<Entry> = self.entries().filter(|entry| !entry.is_bad()).collect();
+        lasting.sort_by_key(|entry| (entry.failures, Reverse(entry.answered)));
         lasting.into_iter().take(most).map(|entry| entry.contact).collect()
     }
 
@@ -161,9 +182,7 @@ impl Table {
     /// Whether this node, if it answered, would be added.
     pub(super) fn wants(&self, contact: &Contact) -> bool {
         let index = self.index(&contact.id);
-        let room = self.buckets.get(index).is_some_and(|bucket| {
-            bucket.entries.len() < K || bucket.entries.iter().any(|entry| entry.failures >= BAD)
-        });
+        let room = self.buckets.get(index).is_some_and(Bucket::has_room);
         contact.id != self.own
             && (room || index + 1 == self.buckets.len())
             && !self.contains(contact)
@@ -185,7 +204,7 @@ impl Table {
                 return Answered::Known;
             }
             // The same id from elsewhere: whoever was first stays for as long as it is there.
-            if known.failures < BAD {
+            if !known.is_bad() {
                 return Answered::Refused;
             }
             self.remove(known.contact.addr);
@@ -198,21 +217,11 @@ impl Table {
     /// A question to `addr`, asked at `asked`, remained without an answer. Returns the node if it should be asked again
     /// at once, because another waits for its place.
     pub(super) fn failed(&mut self, addr: SocketAddr, asked: Time) -> Option<Contact> {
-        let (bucket, at, mut entry) = self.buckets.iter_mut().find_map(|bucket| {
+        let (bucket, at, entry) = self.buckets.iter_mut().find_map(|bucket| {
             let (at, entry) = find(&bucket.entries, |entry| entry.contact.addr == addr)?;
             Some((bucket, at, entry))
         })?;
-        if entry.answered >= asked {
-            return None;
-        }
-        entry.failures = entry.failures.saturating_add(1);
-        if entry.failures >= HOPELESS || (entry.failures >= BAD && !bucket.spares.is_empty()) {
-            bucket.entries.remove(at);
-            bucket.promote();
-            return None;
-        }
-        bucket.entries.set(at, entry);
-        (!bucket.spares.is_empty()).then_some(entry.contact)
+        if entry.answered >= asked { None } else { bucket.failed(at, entry) }
     }
 
     /// Removes whatever node is at an address.
@@ -240,8 +249,7 @@ impl Table {
             if from >= most {
                 break;
             }
-            let live =
-                group.iter().flat_map(|bucket| bucket.entries.iter()).filter(|entry| entry.failures < BAD);
+            let live = group.iter().flat_map(|bucket| bucket.entries.iter()).filter(|entry| !entry.is_bad());
             found.extend(live.map(|entry| entry.contact));
             if let Some(added) = found.get_mut(from..) {
                 added.sort_unstable_by_key(|contact| distance(&contact.id, target));
@@ -377,53 +385,6 @@ impl Table {
     }
 }
 
-impl Bucket {
-    fn new(now: Time) -> Self {
-        Self { entries: Packed::default(), spares: Packed::default(), touched: now }
-    }
-
-    /// Takes a node in if there is room, or in place of a bad one.
-    fn admit(&mut self, entry: Entry) -> bool {
-        if self.entries.len() < K {
-            self.entries.push(entry);
-            return true;
-        }
-        let bad = self.entries.iter().enumerate().filter(|(_, entry)| entry.failures >= BAD);
-        match bad.max_by_key(|(_, entry)| entry.failures) {
-            Some((at, _)) => {
-                self.entries.set(at, entry);
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Keeps a node in reserve, and names the one not heard of for longest if that is long.
-    fn keep_spare(&mut self, now: Time, entry: Entry) -> Option<Contact> {
-        if let Some((at, _)) = find(&self.spares, |spare| spare.contact.id == entry.contact.id) {
-            self.spares.remove(at);
-        }
-        let slower = find(&self.spares, |spare| spare.rtt > entry.rtt);
-        self.spares.insert(slower.map_or(self.spares.len(), |(at, _)| at), entry);
-        self.spares.remove(SPARES);
-        let stalest = self.entries.iter().min_by_key(|entry| entry.answered)?;
-        (now - stalest.answered > GOOD).then_some(stalest.contact)
-    }
-
-    /// Fills free places from the reserve, the fastest first.
-    fn promote(&mut self) {
-        while self.entries.len() < K
-            && let Some(spare) = self.spares.remove(0)
-        {
-            self.entries.push(spare);
-        }
-    }
-}
-
-fn find(nodes: &Packed, is_it: impl Fn(&Entry) -> bool) -> Option<(usize, Entry)> {
-    nodes.iter().enumerate().find(|(_, entry)| is_it(entry))
-}
-
 /// How many leading bits two ids share: 0 to 160.
 fn shared_bits(a: &NodeId, b: &NodeId) -> usize {
     let distance = a.distance(b.as_bytes());
@@ -432,177 +393,4 @@ fn shared_bits(a: &NodeId, b: &NodeId) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use quickcheck::quickcheck;
-
-    use super::*;
-    use crate::wire::krpc::contacts;
-
-    const RTT: Duration = Duration::from_millis(100);
-
-    fn at(seconds: u64) -> Time {
-        Time::from_millis(seconds * 1_000)
-    }
-
-    /// A node in a /24 of its own.
-    fn node(n: u32, first: u8, rng: &mut Rng) -> Contact {
-        let mut id = NodeId(rng.array());
-        id.0[0] = first;
-        Contact { id, addr: (std::net::Ipv4Addr::from(0x0800_0001 + (n << 8)), 6881).into() }
-    }
-
-    /// A table of the id 0, with nodes at random.
-    fn filled(nodes: u32, seed: u8) -> (Table, Rng) {
-        let (mut table, mut rng) = (Table::new(NodeId([0; 20])), Rng::new([seed; 32]));
-        for n in 0..nodes {
-            let first = rng.u64() as u8;
-            let contact = node(n, first, &mut rng);
-            table.answered(at(1), contact, RTT);
-        }
-        (table, rng)
-    }
-
-    /// Every entry where it belongs, no bucket over its size, no address twice.
-    fn is_sound(table: &Table) -> bool {
-        let in_place = table.buckets.iter().enumerate().all(|(index, bucket)| {
-            let fits = |entry: &Entry| table.index(&entry.contact.id) == index;
-            bucket.entries.len() <= K
-                && bucket.spares.len() <= SPARES
-                && bucket.entries.iter().chain(bucket.spares.iter()).all(|entry| fits(&entry))
-        });
-        let mut addrs: Vec<_> = table.iter().map(|contact| contact.addr).collect();
-        addrs.sort();
-        addrs.dedup();
-        in_place && addrs.len() == table.len()
-    }
-
-    quickcheck! {
-        fn sound_when_our_id_changes(seed: u8, nodes: u8, own: u64) -> bool {
-            let (mut table, _) = filled(u32::from(nodes) * 4, seed);
-            let (before, mut id) = (table.len(), NodeId([0; 20]));
-            id.0[..8].copy_from_slice(&own.to_be_bytes());
-            table.rebase(at(2), id);
-            let few = before <= K;
-            table.own() == id && is_sound(&table) && (!few || table.len() == before) && table.len() >= before.min(K)
-        }
-
-        fn closest_are_closest(seed: u8, target: u64, nodes: u8) -> bool {
-            let (table, _) = filled(u32::from(nodes) * 4, seed);
-            let mut target_id = [0; 20];
-            target_id[..8].copy_from_slice(&(target >> (seed % 64)).to_be_bytes());
-            let mut all: Vec<_> = table.iter().collect();
-            all.sort_by_key(|contact| contact.id.distance(&target_id));
-            all.truncate(K);
-            let named: Vec<_> = contacts::<4>(table.nearest(&target_id, K, |_| true).as_bytes()).collect();
-            is_sound(&table) && table.closest(&target_id, K) == all && named == all
-        }
-
-        fn refresh_targets_fall_into_their_bucket(seed: u8) -> bool {
-            let (mut table, mut rng) = filled(600, seed);
-            (0..table.buckets.len()).all(|_| {
-                let before: Vec<_> = table.buckets.iter().map(|bucket| bucket.touched).collect();
-                let target = table.refresh_target(at(50), &mut rng);
-                let index = table.index(&target);
-                before[index] < at(50) && table.buckets[index].touched == at(50)
-            })
-        }
-
-        fn churn_keeps_the_table_sound(steps: Vec<(u16, u8, u8)>, seed: u8) -> bool {
-            let (mut table, mut rng) = filled(100, seed);
-            for (step, (n, first, what)) in steps.into_iter().enumerate() {
-                let now = at(10 + step as u64 * 60);
-                let contact = node(u32::from(n) % 300, first >> (what % 8), &mut rng);
-                match what % 3 {
-                    0 => drop(table.failed(contact.addr, now)),
-                    1 => table.remove(contact.addr),
-                    _ => drop(table.answered(now, contact, RTT)),
-                }
-                if !is_sound(&table) {
-                    return false;
-                }
-            }
-            true
-        }
-    }
-
-    #[test]
-    fn the_far_half_has_one_bucket_and_the_near_one_splits() {
-        let (table, _) = filled(2_000, 3);
-        assert!(table.buckets.len() > 5);
-        assert!(table.buckets[..5].iter().all(|bucket| bucket.entries.len() == K));
-        assert!(table.len() < 100);
-    }
-
-    #[test]
-    fn a_good_node_stays_a_silent_one_is_asked_twice_and_replaced() {
-        let (mut table, mut rng) = (Table::new(NodeId([0; 20])), Rng::new([1; 32]));
-        // One near node, so that the far bucket is not the last one.
-        let near = node(100, 0, &mut rng);
-        table.answered(at(0), near, RTT);
-        let far: Vec<_> = (0..9).map(|n| node(n, 0x80, &mut rng)).collect();
-        for contact in &far[..8] {
-            assert_eq!(table.answered(at(0), *contact, RTT), Answered::Added);
-        }
-        assert_eq!(table.answered(at(60), far[8], RTT), Answered::Spare { doubt: None });
-        for contact in &far[1..8] {
-            assert_eq!(table.answered(at(900), *contact, RTT), Answered::Known);
-        }
-        assert_eq!(table.answered(at(1000), far[8], RTT), Answered::Spare { doubt: Some(far[0]) });
-        assert_eq!(table.failed(far[0].addr, at(1001)), Some(far[0]), "once more");
-        assert!(table.contains(&far[0]));
-        assert_eq!(table.failed(far[0].addr, at(1003)), None);
-        assert!(!table.contains(&far[0]) && table.contains(&far[8]));
-    }
-
-    #[test]
-    fn a_late_timeout_does_not_count_against_a_node_that_answered_since() {
-        let (mut table, mut rng) = (Table::new(NodeId([0; 20])), Rng::new([1; 32]));
-        let contact = node(0, 0x80, &mut rng);
-        table.answered(at(10), contact, RTT);
-        assert!((0..9).all(|_| table.failed(contact.addr, at(9)).is_none()));
-        assert_eq!(table.len(), 1);
-        assert!((0..9).all(|_| table.failed(contact.addr, at(11)).is_none()));
-        assert!(table.is_empty());
-    }
-
-    #[test]
-    fn ids_and_addresses_cannot_be_taken_over() {
-        let (mut table, mut rng) = (Table::new(NodeId([0; 20])), Rng::new([1; 32]));
-        let original = node(0, 0x80, &mut rng);
-        table.answered(at(0), original, RTT);
-        let thief = Contact { addr: node(1, 0, &mut rng).addr, ..original };
-        assert_eq!(table.answered(at(1), thief, RTT), Answered::Refused);
-        assert!(table.contains(&original));
-        let restarted = Contact { id: node(0, 0x81, &mut rng).id, ..original };
-        assert_eq!(table.answered(at(2), restarted, RTT), Answered::Added);
-        assert_eq!(table.iter().collect::<Vec<_>>(), [restarted]);
-    }
-
-    #[test]
-    fn asked_to_be_strict_local_addresses_are_as_others() {
-        let (mut table, mut rng) = (Table::new(NodeId([0; 20])), Rng::new([1; 32]));
-        table.strict = true;
-        table.rebase(at(0), NodeId([1; 20]));
-        let mut other = |addr: &str| Contact { addr: addr.parse().unwrap(), ..node(0, 0x82, &mut rng) };
-        assert_eq!(table.answered(at(0), other("127.0.0.1:1"), RTT), Answered::Added);
-        assert_eq!(table.answered(at(0), other("127.0.0.1:2"), RTT), Answered::Refused);
-        assert_eq!(table.answered(at(0), other("127.0.0.2:1"), RTT), Answered::Refused);
-        assert_eq!(table.answered(at(0), other("127.0.1.1:1"), RTT), Answered::Added);
-    }
-
-    #[test]
-    fn one_node_per_address_and_network_but_not_locally() {
-        let (mut table, mut rng) = (Table::new(NodeId([0; 20])), Rng::new([1; 32]));
-        let first = node(0, 0x80, &mut rng);
-        table.answered(at(0), first, RTT);
-        let mut other = |addr: &str, bits| Contact { addr: addr.parse().unwrap(), ..node(0, bits, &mut rng) };
-        assert_eq!(table.answered(at(0), other("8.0.0.1:7000", 1), RTT), Answered::Refused);
-        assert_eq!(table.answered(at(0), other("8.0.0.9:6881", 0x81), RTT), Answered::Refused);
-        assert_eq!(table.answered(at(0), other("8.0.1.9:6881", 0x81), RTT), Answered::Added);
-        for port in 1..=5 {
-            let contact = other(&format!("127.0.0.1:{port}"), 0x82);
-            assert!(table.wants(&contact));
-            assert_eq!(table.answered(at(0), contact, RTT), Answered::Added);
-        }
-    }
-}
+mod tests;
