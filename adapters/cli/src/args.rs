@@ -81,6 +81,10 @@ pub(crate) struct NetOptions {
     #[arg(long, value_name = "HOST:PORT", value_parser = server, value_delimiter = ',')]
     pub(crate) bootstrap: Vec<Server>,
 
+    /// Do not enter the DHT by nodes of the local network, and do not let others there enter by this one.
+    #[arg(long)]
+    pub(crate) no_lan: bool,
+
     /// Print events as JSON on stdout, one object a line; in a meeting, also read commands from stdin.
     #[arg(long)]
     pub(crate) json: bool,
@@ -161,6 +165,9 @@ impl JoinOptions {
         for &addr in &self.net.bind {
             builder = builder.bind(addr);
         }
+        if self.net.no_lan {
+            builder = builder.lan(false);
+        }
         builder = builder.stun(self.stun(env)?);
         if let Some(name) = self.name.as_ref().filter(|name| !name.trim().is_empty()) {
             builder = builder.name(name.trim());
@@ -206,6 +213,7 @@ impl NetOptions {
         Self {
             bind: non_empty(self.bind, others.bind),
             bootstrap: non_empty(self.bootstrap, others.bootstrap),
+            no_lan: self.no_lan || others.no_lan,
             json: self.json || others.json,
         }
     }

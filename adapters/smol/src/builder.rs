@@ -13,6 +13,7 @@ use crate::defaults;
 use crate::driver::{Driver, MAX_CALLS};
 use crate::error::Error;
 use crate::kept::{self, Kept};
+use crate::lan;
 use crate::meeting::{About, Folkmoot, Meeting};
 use crate::profile::{self, Profile};
 use crate::sockets::Sockets;
@@ -25,6 +26,7 @@ pub struct Builder {
     name: String,
     bind: Vec<SocketAddr>,
     bootstrap: Vec<Host>,
+    lan: Option<bool>,
     stun: Vec<Host>,
     state: State,
     profile: Option<String>,
@@ -57,6 +59,7 @@ impl Builder {
             name: String::new(),
             bind: Vec::new(),
             bootstrap: defaults::bootstrap(),
+            lan: None,
             stun: defaults::stun(),
             state: State::Default,
             profile: None,
@@ -83,6 +86,13 @@ impl Builder {
     /// Where to enter the DHT, instead of [`defaults::BOOTSTRAP`].
     pub fn bootstrap(mut self, hosts: impl IntoIterator<Item = Host>) -> Self {
         self.bootstrap = hosts.into_iter().collect();
+        self
+    }
+
+    /// Whether to enter the DHT also by nodes of the local network, and let others enter by this one (IPv4 only). By default it does
+    /// unless it listens on loopback alone.
+    pub fn lan(mut self, wanted: bool) -> Self {
+        self.lan = Some(wanted);
         self
     }
 
@@ -177,7 +187,11 @@ impl Builder {
             None => (profile::fresh_identity()?, Incarnation(clock.unix().as_millis())),
         };
         let remembered = profile.as_ref().map_or_else(Vec::new, Profile::ports);
-        let sockets = Sockets::open(&self.bind, &remembered)?;
+        let mut sockets = Sockets::open(&self.bind, &remembered)?;
+        let lan = self.lan.unwrap_or_else(|| lan::by_default(&self.bind));
+        if lan {
+            sockets.join_lan();
+        }
         let bound = sockets.bound();
         if let Some(profile) = &profile
             && self.bind.is_empty()
@@ -193,6 +207,7 @@ impl Builder {
         config.name = name.clone();
         config.bootstrap = self.bootstrap;
         config.stun = self.stun;
+        config.dht.lan = lan;
         config.reconnect = self.reconnect;
         config.connect_timeout = self.connect_timeout;
         let bound_ips: Vec<_> = self.bind.iter().map(SocketAddr::ip).collect();

@@ -34,6 +34,7 @@ mod driver;
 mod error;
 mod interfaces;
 mod kept;
+mod lan;
 mod meeting;
 mod profile;
 mod resolve;

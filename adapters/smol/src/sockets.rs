@@ -10,6 +10,7 @@ use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
 use crate::error::{BindError, Error};
 use crate::interfaces;
+use crate::lan::Lan;
 
 /// Messages taken from a socket in one system call. Fewer than the platform could: between two calls the node is drained.
 const BATCH: usize = if quinn_udp::BATCH_SIZE < 16 { quinn_udp::BATCH_SIZE } else { 16 };
@@ -27,15 +28,17 @@ const REST: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Sockets {
     list: Vec<Socket>,
+    /// Where nodes of the local network ask for others, if we listen there.
+    lan: Option<Lan>,
     buffer: Box<[u8]>,
     counters: Counters,
 }
 
 #[derive(Debug)]
-struct Socket {
-    io: Async<UdpSocket>,
+pub(crate) struct Socket {
+    pub(crate) io: Async<UdpSocket>,
     state: UdpSocketState,
-    info: SocketInfo,
+    pub(crate) info: SocketInfo,
     rests_until: Option<Instant>,
 }
 
@@ -77,7 +80,17 @@ impl Sockets {
             socket.info.id = SocketId(u16::try_from(n).unwrap_or(u16::MAX));
         }
         let buffer = vec![0; BATCH * MESSAGE_BYTES].into_boxed_slice();
-        Ok(Self { list, buffer, counters: Counters::default() })
+        Ok(Self { list, lan: None, buffer, counters: Counters::default() })
+    }
+
+    /// Also listens where nodes of the local network ask for others: what comes there counts as come to the first IPv4 socket.
+    /// Where that does not work, we ask without being found.
+    pub(crate) fn join_lan(&mut self) {
+        let Some(main) = self.list.iter().find(|socket| socket.info.bound.is_ipv4()) else { return };
+        match Lan::open(&main.info) {
+            Ok(lan) => self.lan = Some(lan),
+            Err(error) => tracing::debug!(%error, "nobody on the local network can find us"),
+        }
     }
 
     fn open_any(wanted: &[u16]) -> Result<Vec<Socket>, Error> {
@@ -123,6 +136,11 @@ impl Sockets {
                 changed = true;
             }
         }
+        if let (true, Some(lan)) = (changed, &mut self.lan)
+            && let Some(main) = self.list.iter().find(|socket| socket.info.id == lan.socket.info.id)
+        {
+            lan.join(&main.info);
+        }
         changed
     }
 
@@ -158,7 +176,8 @@ impl Sockets {
 
     /// Takes one batch of datagrams from the `n`th socket; whether there may be more.
     pub(crate) fn receive(&mut self, n: usize, mut each: impl FnMut(Datagram<'_>)) -> bool {
-        let Some(socket) = self.list.get_mut(n) else { return false };
+        let lan = self.lan.iter_mut().map(|lan| &mut lan.socket);
+        let Some(socket) = self.list.iter_mut().chain(lan).nth(n) else { return false };
         if socket.rests_until.is_some_and(|until| Instant::now() < until) {
             return false;
         }
@@ -182,27 +201,33 @@ impl Sockets {
         for (message, meta) in messages.iter().zip(&metas).take(count) {
             let bytes = message.get(..meta.len).unwrap_or_default();
             for bytes in bytes.chunks(meta.stride.max(1)) {
-                each(Datagram { socket: socket.info.id, local: meta.dst_ip, from: meta.addr, bytes });
+                // Nobody can answer from the address of a group.
+                let local = meta.dst_ip.filter(|ip| !ip.is_multicast());
+                each(Datagram { socket: socket.info.id, local, from: meta.addr, bytes });
             }
         }
         // A batch that is not full has emptied the socket, more or less: what came meanwhile wakes us again.
         count == BATCH
     }
 
-    /// How many sockets there are.
+    /// How many sockets there are to read.
     pub(crate) fn len(&self) -> usize {
-        self.list.len()
+        self.all().count()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Socket> {
+        self.list.iter().chain(self.lan.as_ref().map(|lan| &lan.socket))
     }
 
     /// When the first socket that is being left alone may be read again.
     pub(crate) fn rested(&self) -> Option<Instant> {
-        self.list.iter().filter_map(|socket| socket.rests_until).min()
+        self.all().filter_map(|socket| socket.rests_until).min()
     }
 
     /// Ready once a socket can be read.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut ready = Poll::Pending;
-        for socket in self.list.iter().filter(|socket| socket.rests_until.is_none()) {
+        for socket in self.all().filter(|socket| socket.rests_until.is_none()) {
             if socket.io.poll_readable(cx).is_ready() {
                 ready = Poll::Ready(());
             }
@@ -230,14 +255,20 @@ fn open(addr: SocketAddr) -> io::Result<Socket> {
         raw.set_only_v6(true)?;
     }
     raw.bind(&addr.into())?;
-    let io = UdpSocket::from(raw);
-    let state = UdpSocketState::new(UdpSockRef::from(&io))?;
-    if let Err(error) = state.set_recv_buffer_size(UdpSockRef::from(&io), RECEIVE_BUFFER) {
-        tracing::debug!(%error, "the receive buffer stays as it is");
+    Socket::of(raw)
+}
+
+impl Socket {
+    pub(crate) fn of(raw: RawSocket) -> io::Result<Self> {
+        let io = UdpSocket::from(raw);
+        let state = UdpSocketState::new(UdpSockRef::from(&io))?;
+        if let Err(error) = state.set_recv_buffer_size(UdpSockRef::from(&io), RECEIVE_BUFFER) {
+            tracing::debug!(%error, "the receive buffer stays as it is");
+        }
+        let bound = io.local_addr()?;
+        let info = SocketInfo { id: SocketId(0), bound, addrs: interfaces::addresses(bound) };
+        Ok(Self { io: Async::new_nonblocking(io)?, state, info, rests_until: None })
     }
-    let bound = io.local_addr()?;
-    let info = SocketInfo { id: SocketId(0), bound, addrs: interfaces::addresses(bound) };
-    Ok(Socket { io: Async::new_nonblocking(io)?, state, info, rests_until: None })
 }
 
 #[cfg(test)]

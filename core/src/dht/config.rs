@@ -15,6 +15,10 @@ pub struct Config {
     /// for loopback and private addresses too. If not, a DHT of a few nodes on one machine or one LAN forms within a few
     /// round trips.
     pub strict: bool,
+    /// Whether to ask the local network for nodes to enter by, while we know nobody. To be found that way a node has to get what is
+    /// sent to [`LAN_GROUP`](super::LAN_GROUP): the shell joins that group, and hands over what comes as if it had come to the
+    /// socket of that family.
+    pub lan: bool,
     /// What we can do beyond the BEPs, told in every message to whoever knows what it means.
     pub capabilities: Capabilities,
     /// What an earlier run kept ([`Dht::snapshot`](super::Dht::snapshot)).

@@ -16,7 +16,8 @@ pub enum Event {
     },
     /// Nobody answered so far. Repeated, ever more rarely, while that is so; asking goes on.
     BootstrapSilent {
-        /// How many addresses that were given to [`Dht::bootstrap`](super::Dht::bootstrap) were asked.
+        /// How many addresses that were given to [`Dht::bootstrap`](super::Dht::bootstrap) were asked. If there are none, and
+        /// nobody is remembered, only the local network was asked; this is told once.
         asked: usize,
         /// How many nodes there are from an earlier run; they are asked a few at a time.
         remembered: usize,

@@ -5,6 +5,7 @@ use super::errand::{Errand, ErrandId};
 use super::health::{Health, Outcomes};
 use super::item_server::Gifts;
 use super::item_store::ItemStore;
+use super::lan::Lan;
 use super::limiter::{Limiter, Refusal};
 use super::lookup::Lookup;
 use super::rate::{Bucket, Rate};
@@ -42,6 +43,7 @@ pub struct Dht {
     pub(super) sockets: Vec<SocketInfo>,
     v4: Overlay,
     v6: Overlay,
+    pub(super) lan: Lan,
     pub(super) rpc: Rpc,
     pacer: Bucket,
     /// When the pacer lets the next question pass, if one waits for that.
@@ -93,6 +95,7 @@ impl Dht {
             sockets: Vec::new(),
             v4,
             v6,
+            lan: Lan::new(config.lan),
             rpc: Rpc::new(),
             pacer: Bucket::default(),
             paced: None,
@@ -223,9 +226,11 @@ impl Dht {
         }
     }
 
-    /// Whether there is nobody to ask: no node is known, not even from an earlier run, and no address to enter by.
+    /// Whether there is nobody to ask: no node is known, not even from an earlier run, no address to enter by, and nobody on the
+    /// local network has answered, if that is [asked](Config::lan).
     pub fn is_cut_off(&self) -> bool {
         [&self.v4, &self.v6].iter().all(|overlay| overlay.is_cut_off())
+            && !self.counts_on_lan(self.v4.attempts())
     }
 
     /// The memory that this machine takes, in bytes: its own size, and what it has allocated, with the room kept in lists.
@@ -381,6 +386,8 @@ impl Dht {
             Ok(Message { tid, version, capabilities, body: Body::Response(response) }) => {
                 if response.id == own_id {
                     self.counters.dropped_own += 1;
+                } else if self.on_lan_answer(cx, &origin, tid) {
+                    self.examine();
                 } else if let Some(pending) = self.settle(cx, &origin, tid) {
                     self.counters.responses += 1;
                     if pending.purpose == Purpose::Probe && !pending.is_late {

@@ -2,6 +2,7 @@
 
 mod health;
 mod items;
+mod lan;
 mod quirks;
 mod restart;
 mod search;
@@ -106,6 +107,14 @@ impl World {
             assert!(transmit.bytes.len() <= if holds_item { 1_280 } else { 1_024 });
             assert!(crate::wire::bencode::is_canonical(&transmit.bytes));
             self.sent += 1;
+            if transmit.to == LAN_GROUP {
+                let others = self.hosts.iter().map(|host| host.addr).filter(|addr| *addr != from);
+                for other in others.collect::<Vec<_>>() {
+                    self.sent += 1;
+                    let arrival = (self.now + self.delay, self.sent);
+                    self.wire.insert(arrival, (from, other, transmit.bytes.clone()));
+                }
+            }
             if !self.hosts.iter().any(|host| host.addr == transmit.to) {
                 self.strays.push((from, transmit.to, transmit.bytes));
             } else if self.rng.below(100) >= self.loss_percent {

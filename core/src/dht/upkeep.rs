@@ -111,6 +111,11 @@ impl Overlay {
         self.table.is_empty() && self.hosts.is_empty() && self.remembered.is_empty()
     }
 
+    /// Attempts to enter in a row without an answer.
+    pub(super) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
     /// Where to enter the network.
     pub(super) fn hosts(&self) -> &[SocketAddr] {
         &self.hosts
@@ -215,6 +220,7 @@ impl Dht {
     pub(super) fn relocate(&mut self, cx: &mut Cx<'_>) {
         self.rpc.clear();
         self.lookups.clear();
+        let lan = self.lan.leave();
         for ipv4 in [true, false] {
             let has_socket = self.sockets.iter().any(|socket| socket.bound.is_ipv4() == ipv4);
             let own = |socket: &SocketInfo| (socket.bound.port(), socket.addrs.clone());
@@ -225,7 +231,7 @@ impl Dht {
             let overlay = self.overlay_mut(ipv4);
             overlay.votes.clear();
             overlay.census.clear();
-            overlay.hosts.retain(|host| !is_own(host));
+            overlay.hosts.retain(|host| !is_own(host) && !lan.contains(host));
             overlay.attempts = 0;
             overlay.few = 0;
             overlay.neighbours = None;
@@ -368,6 +374,7 @@ impl Dht {
 
     fn seek_neighbours(&mut self, cx: &mut Cx<'_>, ipv4: bool) {
         let target = self.id(ipv4).0;
+        let has_lan = ipv4 && self.lan.is_asked && self.sockets.iter().any(|socket| socket.bound.is_ipv4());
         let overlay = self.overlay_mut(ipv4);
         if overlay.neighbours_at.is_none_or(|at| at > cx.now) {
             return;
@@ -380,7 +387,10 @@ impl Dht {
         if entering {
             overlay.attempts += 1;
             let pause = (BOOTSTRAP_RETRY * (1 << attempts.min(10))).min(BOOTSTRAP_RETRY_MOST);
-            overlay.neighbours_at = (asked + remembered > 0).then_some(cx.now + pause);
+            overlay.neighbours_at = (has_lan || asked + remembered > 0).then_some(cx.now + pause);
+            if has_lan {
+                self.ask_lan(cx);
+            }
         }
         if let Some(before) = before {
             self.lookups.remove(&before);
@@ -389,7 +399,14 @@ impl Dht {
         let overlay = self.overlay_mut(ipv4);
         overlay.neighbours = begun;
         if begun.is_none() {
-            overlay.neighbours_at = (!entering).then_some(cx.now + NEIGHBOURS);
+            overlay.neighbours_at = match entering {
+                true => overlay.neighbours_at.filter(|_| has_lan),
+                false => Some(cx.now + NEIGHBOURS),
+            };
+        }
+        let is_last_hope = has_lan && !self.counts_on_lan(attempts + 1) && self.counts_on_lan(attempts);
+        if is_last_hope && self.is_cut_off() {
+            self.tell(Event::BootstrapSilent { asked, remembered });
         }
         if begun.is_some() && attempts >= SILENT_ATTEMPTS && self.nodes().next().is_none() {
             self.tell(Event::BootstrapSilent { asked, remembered });

@@ -178,6 +178,9 @@ impl Node {
                 dht::Event::Bootstrapped { nodes } => {
                     self.context.status(None, Progress::Bootstrapped { nodes })
                 }
+                dht::Event::BootstrapSilent { asked: 0, remembered: 0 } => {
+                    self.context.trouble(None, Trouble::NoBootstrap);
+                }
                 dht::Event::BootstrapSilent { asked: hosts, remembered: nodes } => {
                     self.context.trouble(None, Trouble::BootstrapSilent { hosts, nodes });
                 }

@@ -49,19 +49,19 @@ pub(super) fn decode(d: &mut Decoder<'_>, security: Security) -> Result<Config, 
 }
 
 fn encode_dht(e: &mut Encoder<&mut Vec<u8>>, config: &dht::Config) -> Encoded {
-    let dht::Config { id, mode, strict, capabilities, saved } = config;
-    e.array(5)?.bytes(id.as_ref().map_or(&[][..], |id| id.as_bytes()))?;
+    let dht::Config { id, mode, strict, lan, capabilities, saved } = config;
+    e.array(6)?.bytes(id.as_ref().map_or(&[][..], |id| id.as_bytes()))?;
     e.u8(match mode {
         Mode::Auto => 0,
         Mode::Server => 1,
         Mode::ReadOnly => 2,
     })?;
     let saved = saved.as_ref().map(Snapshot::encode).unwrap_or_default();
-    e.bool(*strict)?.u32(capabilities.0)?.bytes(&saved)?.ok()
+    e.bool(*strict)?.bool(*lan)?.u32(capabilities.0)?.bytes(&saved)?.ok()
 }
 
 fn decode_dht(d: &mut Decoder<'_>) -> Result<dht::Config, Error> {
-    expect(d, 5)?;
+    expect(d, 6)?;
     let id = match d.bytes()? {
         [] => None,
         bytes => Some(NodeId::try_from(bytes).map_err(|_| Error::message("an id of another length"))?),
@@ -72,12 +72,12 @@ fn decode_dht(d: &mut Decoder<'_>) -> Result<dht::Config, Error> {
         2 => Mode::ReadOnly,
         _ => return Err(Error::message("an unknown mode")),
     };
-    let (strict, capabilities) = (d.bool()?, Capabilities(d.u32()?));
+    let (strict, lan, capabilities) = (d.bool()?, d.bool()?, Capabilities(d.u32()?));
     let saved = match d.bytes()? {
         [] => None,
         bytes => Some(Snapshot::decode(bytes).map_err(|_| Error::message("a damaged snapshot"))?),
     };
-    Ok(dht::Config { id, mode, strict, capabilities, saved })
+    Ok(dht::Config { id, mode, strict, lan, capabilities, saved })
 }
 
 fn encode_hosts(e: &mut Encoder<&mut Vec<u8>>, hosts: &[Host]) -> Encoded {

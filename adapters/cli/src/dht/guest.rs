@@ -90,6 +90,9 @@ fn with_node(
     let report = Report::new(options, started);
     let builder = options.net.bind.iter().fold(DhtNode::builder(), |builder, &addr| builder.bind(addr));
     let mut builder = builder.guest().bootstrap(hosts);
+    if options.net.no_lan {
+        builder = builder.lan(false);
+    }
     if let Some(dir) = state {
         builder = builder.state_dir(dir);
     }

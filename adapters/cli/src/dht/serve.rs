@@ -37,6 +37,9 @@ pub(super) fn run(ServeOptions { net: options, state_dir }: &ServeOptions, start
     };
     let builder = options.bind.iter().fold(DhtNode::builder(), |builder, &addr| builder.bind(addr));
     let mut builder = builder.ports([PORT]).bootstrap(hosts);
+    if options.no_lan {
+        builder = builder.lan(false);
+    }
     // A DHT on loopback is for a try, and keeps nothing unless told to.
     let default_dir = || folkmoot::default_state_dir().ok().filter(|_| !is_local);
     if let Some(dir) = state_dir.clone().or_else(default_dir) {
@@ -113,6 +116,8 @@ fn on_event(event: &Event, is_json: bool, ms: u64) {
                 Ok(())
             }
         }
+        // It waits to be found, as it was told to.
+        (Event::BootstrapSilent { asked: 0, remembered: 0 }, _) => Ok(()),
         (&Event::BootstrapSilent { asked: hosts, remembered: nodes }, false) => {
             eprintln!("! {}", Trouble::BootstrapSilent { hosts, nodes });
             Ok(())

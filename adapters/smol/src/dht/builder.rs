@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::defaults;
 use crate::error::Error;
 use crate::kept::{self, Kept};
+use crate::lan;
 use crate::profile;
 use crate::sockets::Sockets;
 
@@ -22,6 +23,7 @@ pub struct DhtBuilder {
     bind: Vec<SocketAddr>,
     ports: Vec<u16>,
     bootstrap: Vec<Host>,
+    lan: Option<bool>,
     state_dir: Option<PathBuf>,
     mode: Mode,
 }
@@ -32,6 +34,7 @@ impl DhtBuilder {
             bind: Vec::new(),
             ports: Vec::new(),
             bootstrap: defaults::bootstrap(),
+            lan: None,
             state_dir: None,
             mode: Mode::Server,
         }
@@ -57,6 +60,13 @@ impl DhtBuilder {
         self
     }
 
+    /// Whether to enter the DHT also by nodes of the local network, and, unless it is a guest, let others enter by this one (IPv4
+    /// only). By default it does unless it listens on loopback alone.
+    pub fn lan(mut self, wanted: bool) -> Self {
+        self.lan = Some(wanted);
+        self
+    }
+
     /// A directory in which the nodes that are known are kept for the next time, made if there is none. By default they are
     /// forgotten.
     pub fn state_dir(mut self, dir: impl Into<PathBuf>) -> Self {
@@ -77,12 +87,16 @@ impl DhtBuilder {
     ///
     /// If a socket cannot be opened, or there is no randomness.
     pub fn open(self) -> Result<DhtNode, Error> {
-        let sockets = Sockets::open(&self.bind, &self.ports)?;
+        let mut sockets = Sockets::open(&self.bind, &self.ports)?;
+        let lan = self.lan.unwrap_or_else(|| lan::by_default(&self.bind));
+        if lan && self.mode != Mode::ReadOnly {
+            sockets.join_lan();
+        }
         let clock = Clock::start();
         let mut rng = Rng::new(profile::entropy()?);
         let (kept, saved, trouble) = self.recall(&clock, &mut rng);
         let mut out = Outbox::default();
-        let config = Config { mode: self.mode, saved, ..Config::default() };
+        let config = Config { mode: self.mode, lan, saved, ..Config::default() };
         let mut cx = Cx { now: clock.now(), unix: clock.unix(), rng: &mut rng, out: &mut out };
         let mut dht = dht::Dht::new(config, &mut cx);
         dht.set_sockets(&mut cx, &sockets.infos());

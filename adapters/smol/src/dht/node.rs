@@ -481,6 +481,23 @@ mod tests {
         });
     }
 
+    /// Over the loopback interface, where the system lets a group be joined there.
+    #[test]
+    fn nodes_of_one_network_find_each_other() {
+        let node = || DhtNode::builder().bind(LOOPBACK).bootstrap([]).lan(true);
+        let first = node().start().unwrap();
+        let second = node().guest().start().unwrap();
+        async_io::block_on(async {
+            // Other nodes of this machine may be there, too.
+            match second.ready(PATIENCE).await {
+                Ok(nodes) => assert!(nodes >= 1),
+                Err(error) if cfg!(target_os = "linux") => panic!("{error}"),
+                Err(_) => {}
+            }
+            first.close().await;
+        });
+    }
+
     #[test]
     fn who_cannot_get_in_is_told_why() {
         let start =
