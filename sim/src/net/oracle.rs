@@ -37,7 +37,9 @@ pub enum Why {
     Neighbours,
     /// They have no address family in common.
     NoCommonFamily,
-    /// One changes its address, not only its port, and the other admits only addresses it has sent to.
+    /// One changes its address, not only its port, and the other admits only addresses it has sent to. That is no promise either
+    /// way: where the pool is small (RFC 4787 §4.1, "arbitrary"), the address may be one that others saw too, told of, and the
+    /// other has sent to. So two who connect all the same were lucky, and no one is owed it.
     UnknownAddress,
     /// A box lets only some ports pass, or no packets of a kind that is needed.
     Policy,
@@ -301,7 +303,7 @@ impl fmt::Display for Why {
             Self::Neighbours => "one is right behind the NAT that both are behind",
             Self::NoCommonFamily => "they have no address family in common",
             Self::UnknownAddress => {
-                "one changes its address, and the other admits only addresses it has sent to"
+                "one changes its address, and the other admits only addresses it has sent to: a matter of luck"
             }
             Self::Policy => "a box drops packets of a kind they need",
             Self::NoRendezvous => "one of them cannot reach the DHT",

@@ -298,6 +298,19 @@ mod tests {
     }
 
     #[test]
+    fn which_address_of_a_pool_is_a_matter_of_luck() {
+        let homes = ["home-restricted", "mobile-symmetric"].map(|name| preset(name).unwrap());
+        let mut network = Network::new();
+        let pair = [(1, &homes[0]), (2, &homes[1])]
+            .map(|(id, home)| settle(&mut network, id, RealmId::INTERNET, home, LinkRules::default()));
+        assert_eq!(network.can_connect(pair[0], pair[1]), Verdict::no(Why::UnknownAddress));
+        let attempt = |seed| network.try_pair(Time::ZERO, &Draws::new(seed), pair, Strategy::Ordinary);
+        let met = (0..200).filter(|seed| attempt(*seed) == Outcome::Always).count();
+        // One address of four was seen by the server, and admits.
+        assert!((30..70).contains(&met), "{met}");
+    }
+
+    #[test]
     fn the_oracles_agree_behind_one_carrier() {
         let mut wrong = Vec::new();
         let kinds: Vec<Preset> = ALL
