@@ -225,6 +225,15 @@ impl Rendezvous {
         self.knock_due(cx.now);
     }
 
+    /// As [`Rendezvous::knock_member`], for somebody who knocks again although it was answered; not if it was asked a moment
+    /// ago.
+    pub fn knock_back(&mut self, cx: &mut Cx<'_>, address: SocketAddr) {
+        let cooling = self.cooling();
+        if self.doors.get(&address).is_none_or(|door| door.is_cold(cx.now, cooling)) {
+            self.knock_member(cx, address);
+        }
+    }
+
     /// Whether a knock of this transaction is out to that address.
     pub fn expects(&self, from: SocketAddr, transaction: TransactionId) -> bool {
         self.doors.get(&from).is_some_and(|door| door.transaction == transaction && door.sent > 0)
@@ -519,6 +528,18 @@ mod tests {
         assert!(!bench.rendezvous.expects(victims(2)[1], ids[0]), "answers come from where was asked");
         bench.rendezvous.answered(address);
         assert_eq!(count(&bench.run(Duration::from_secs(10)), is_knock), 0);
+    }
+
+    #[test]
+    fn whoever_knocks_again_and_again_is_asked_back_once() {
+        let mut bench = Bench::new();
+        let address = victims(1)[0];
+        let mut knocks = 0;
+        for _ in 0..10 {
+            bench.with(|r, cx| r.knock_back(cx, address));
+            knocks += count(&bench.run(Duration::from_secs(1)), is_knock);
+        }
+        assert_eq!(knocks, TRIES.len());
     }
 
     #[test]

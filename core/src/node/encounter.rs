@@ -52,7 +52,12 @@ impl Node {
             Seen::New => {}
             Seen::Again(answer) => {
                 let answer = answer.to_vec();
-                return self.context.cx().transmit(at.socket, at.local, at.from, answer);
+                let mut cx = self.context.cx();
+                cx.transmit(at.socket, at.local, at.from, answer);
+                // Our answer was lost, or comes from another port than was asked, as our NAT has it: then only a knock of our own
+                // can tell who we are.
+                open.rendezvous.knock_back(&mut cx, at.from);
+                return self.act(handle);
             }
             Seen::Replay => {
                 self.counters.replayed_knocks += 1;
