@@ -15,6 +15,9 @@ pub(super) struct Arguments {
     /// P with every change, N every night, W every week
     #[arg(long, value_enum, default_value_t = LevelName::P, ignore_case = true)]
     level: LevelName,
+    /// The same as `--level N`: more seeds, meetings of up to 100, days of little
+    #[arg(long, conflicts_with = "level")]
+    nightly: bool,
     /// Only this row, at any level
     #[arg(long)]
     row: Option<String>,
@@ -57,7 +60,7 @@ impl From<LevelName> for Level {
 
 pub(super) fn run(arguments: &Arguments) -> Done {
     let seed = seed_of(&arguments.seed)?;
-    let mut level = Level::from(arguments.level);
+    let mut level = Level::from(if arguments.nightly { LevelName::N } else { arguments.level });
     let rows: Vec<_> = match &arguments.row {
         None => ROWS.iter().collect(),
         Some(id) => {
@@ -88,6 +91,9 @@ pub(super) fn run(arguments: &Arguments) -> Done {
             runs.extend((0..case.seeds).map(|n| (row.id, case.what.clone(), seed.wrapping_add(n))));
         }
     }
+    if !arguments.json {
+        println!("{} runs of level {level}; again with --seed {seed}", runs.len());
+    }
     let make = |(id, what, seed): &(&'static str, What, u64)| {
         let subject = match what {
             What::Fixed(scenario) => Subject::whole((**scenario).clone(), *seed),
@@ -101,7 +107,9 @@ pub(super) fn run(arguments: &Arguments) -> Done {
     if !arguments.json {
         let mut out = io::stdout().lock();
         let missing: Vec<_> = rows.iter().filter_map(|row| row.missing().map(|why| (row, why))).collect();
-        writeln!(out, "not yet, of {} rows, {}:", rows.len(), missing.len())?;
+        let not_at_all = rows.iter().filter(|row| matches!(row.state, State::NotYet(_))).count();
+        let parts = missing.len() - not_at_all;
+        writeln!(out, "not yet, of {} rows: all of {not_at_all}, a part of {parts}", rows.len())?;
         for (row, why) in missing {
             writeln!(out, "  {} {}: {why}", row.id, row.about)?;
         }

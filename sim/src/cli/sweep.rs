@@ -197,8 +197,12 @@ impl Sweep {
                 self.took.as_secs_f64(),
                 hard as f64 / 60.0
             )?;
-            for (property, worst) in waits {
-                writeln!(out, "worst {property:<16} {:>9.3} s  {}", worst as f64 / 1e3, property.about())?;
+            for property in Property::of_liveness() {
+                let worst = match waits.get(&property) {
+                    Some(worst) => format!("{:.3} s", *worst as f64 / 1e3),
+                    None => "never came".into(),
+                };
+                writeln!(out, "worst {property:<16} {worst:>11}  {}", property.about())?;
             }
             writeln!(
                 out,

@@ -230,6 +230,7 @@ impl Checker {
             Event::Delivered { meeting, seq, to } => self.delivered(at, who, *meeting, *seq, *to),
             Event::Trouble { .. } => {
                 self.people[who].told = true;
+                self.waits.told(at, who);
                 None
             }
             Event::Status { .. } | Event::Address { .. } | Event::Joined { .. } | Event::Left { .. } => None,
@@ -317,7 +318,7 @@ impl Checker {
         if said.received.insert(who, listener.run) == Some(listener.run) {
             return Some((Property::Once, format!("heard {text:?} twice")));
         }
-        self.waits.heard(at, said.at, said.author, who);
+        self.waits.heard(at, said.at, (said.author, who, said.meeting));
         self.pairs.passed_on |= !listener.connected.contains_key(&(said.meeting, said.author));
         self.pairs.said_alone |= said.audience.is_empty();
         let last = listener.last_heard.insert((said.meeting, said.author, said.run), seq);
@@ -361,6 +362,7 @@ impl Checker {
             return Some((Property::Acknowledged, what));
         }
         let again = said.acknowledged.insert(to, at).is_some();
+        self.waits.acknowledged(at, said.at, (who, to, said.meeting));
         let what = || format!("{:?} is acknowledged by {to} twice", said.text);
         again.then(|| (Property::Acknowledged, what()))
     }
@@ -385,9 +387,10 @@ impl Checker {
         let count = self.people.len();
         for who in 0..count {
             for to in (0..count).filter(|to| *to != who) {
-                self.waits.able(now, who, to, self.can_meet(who, to));
                 for meeting in self.people[who].ever_joined.clone() {
                     let pair = (who, to, meeting);
+                    let both = [who, to].iter().all(|it| self.people[*it].joined.contains(&meeting));
+                    self.waits.able(now, pair, both && self.can_meet(who, to));
                     let owed = self.is_owed(Owed::Connection { who, to, meeting });
                     self.waits.connection(now, pair, owed);
                     let ends = [
@@ -405,6 +408,7 @@ impl Checker {
                 let is_member = |to: &usize| self.people[*to].joined.contains(&meeting);
                 let owed = is_alone && (0..count).filter(is_member).any(|to| self.can_meet(who, to));
                 self.waits.find(now, who, meeting, owed);
+                self.waits.word(now, who, meeting, self.is_owed(Owed::Word { who, meeting }));
             }
         }
     }

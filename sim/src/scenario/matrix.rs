@@ -96,111 +96,57 @@ impl fmt::Display for Level {
 }
 
 /// All rows.
+#[rustfmt::skip]
 pub const ROWS: [Row; 32] = {
-    use Level::{Change, Night};
+    use Level::{Change as P, Night as N};
     use State::{Elsewhere, NotYet, Part, Whole};
-    const fn row(id: &'static str, about: &'static str, level: Level, state: State) -> Row {
+    const fn row(id: &'static str, level: Level, about: &'static str, state: State) -> Row {
         Row { id, about, level, state }
     }
     [
-        row(
-            "N1",
-            "pairs of NATs by RFC 4787, open hosts, firewalls, UDP blocked; either side first",
-            Change,
-            Whole(cases::nat_pairs),
-        ),
-        row("N2", "how NATs choose ports", Change, Part(cases::port_rules, "ports are not predicted yet")),
-        row(
-            "N3",
-            "NATs behind NATs",
-            Change,
-            Part(places::stacked, "no VPN on top; two behind one carrier have one kind of inner NAT"),
-        ),
-        row("N4", "mappings that expire while nothing is said", Change, Whole(cases::expiry)),
-        row(
-            "N5",
-            "NATs that restart and get other addresses, members that move, while connecting and after",
-            Change,
-            Part(places::rebinding, "nothing is transferred yet that a change could interrupt"),
-        ),
-        row("N6", "NATs that run out of mappings", Night, Whole(cases::exhaustion)),
-        row("V1", "IPv6, dual stack, NAT64, broken IPv6", Change, Whole(places::families)),
-        row("U1", "UDP blocked, small MTU, slow links", Change, Whole(cases::udp_policy)),
-        row("Q1", "loss, independent and in bursts", Change, Whole(cases::loss)),
-        row("Q2", "jitter, reordering, duplication", Change, Whole(cases::disorder)),
-        row(
-            "Q3",
-            "bandwidth",
-            Night,
-            Part(cases::bandwidth, "no bulk to compete with, since nothing is transferred yet"),
-        ),
-        row("Q4", "latency", Change, Whole(cases::latency)),
-        row(
-            "C1",
-            "how many members",
-            Change,
-            Part(cases::members, "the mixes of worlds are run by another verb"),
-        ),
-        row("C2", "churn, crowds that come at once, rolling restarts", Change, Whole(cases::churn)),
-        row(
-            "C3",
-            "crashes and restarts",
-            Change,
-            Part(
-                cases::restarts,
-                "no identity is online twice; shells keep whom the DHT knew, and no messages yet",
-            ),
-        ),
-        row("C4", "partitions", Change, Whole(cases::partitions)),
-        row("C5", "members that relay", Night, NotYet("members do not relay yet")),
-        row(
-            "T1",
-            "clocks that are wrong, drift and jump; machines that sleep",
-            Change,
-            Whole(around::clocks),
-        ),
-        row("T2", "joining when the meeting's place in the DHT changes", Change, Whole(around::midnight)),
-        row("S1", "STUN servers that are dead or lie", Change, Whole(around::stun)),
-        row(
-            "D1",
-            "DHT nodes that are dead",
-            Change,
-            Part(around::dht_health, "big DHTs are run by `moot-sim dht`"),
-        ),
-        row(
-            "D2",
-            "DHT nodes that are hostile",
-            Night,
-            Part(
-                around::dht_hostile,
-                "ids that follow from their addresses, and large answers: `moot-sim dht attack`",
-            ),
-        ),
-        row(
-            "D3",
-            "no way into the DHT",
-            Change,
-            Part(around::no_way_in, "nodes do not look for others by multicast yet"),
-        ),
-        row("X1", "floods", Night, NotYet("no host floods yet")),
-        row(
-            "X2",
-            "hostile members",
-            Night,
-            NotYet("no hostile member yet; the fuzz target `node` has some of it"),
-        ),
-        row("F1", "transfers", Change, NotYet("nodes transfer nothing yet")),
-        row("K1", "a day of little", Night, Whole(cases::soak)),
-        row(
-            "R1",
-            "what failed once",
-            Change,
-            Elsewhere("`cargo test`: sim/tests/regressions and the fuzz corpora"),
-        ),
-        row("M1", "planted bugs", Change, Elsewhere("the tests of the mutants")),
-        row("W1", "mixes of the world's NATs", Night, Elsewhere("`moot-sim world`")),
-        row("E1", "the stand-in for DTLS against DTLS", Night, Elsewhere("`moot-sim tiers`")),
-        row("Z1", "everything at once, drawn", Change, Whole(cases::storms)),
+        row("N1", P, "pairs of NATs by RFC 4787, open hosts, firewalls, UDP blocked; either side first",
+            Whole(cases::nat_pairs)),
+        row("N2", P, "how NATs choose ports", Part(cases::port_rules, "ports are not predicted yet")),
+        row("N3", P, "NATs behind NATs",
+            Part(places::stacked, "no VPN on top; two behind one carrier have one kind of inner NAT")),
+        row("N4", P, "mappings that expire while nothing is said", Whole(cases::expiry)),
+        row("N5", P, "NATs that restart and get other addresses, members that move, while connecting and after",
+            Part(places::rebinding, "nothing is transferred yet that a change could interrupt")),
+        row("N6", N, "NATs that run out of mappings", Whole(cases::exhaustion)),
+        row("V1", P, "IPv6, dual stack, NAT64, broken IPv6", Whole(places::families)),
+        row("U1", P, "UDP blocked, small MTU, slow links", Whole(cases::udp_policy)),
+        row("Q1", P, "loss, independent and in bursts", Whole(cases::loss)),
+        row("Q2", P, "jitter, reordering, duplication", Whole(cases::disorder)),
+        row("Q3", N, "bandwidth",
+            Part(cases::bandwidth, "no bulk to compete with, since nothing is transferred yet")),
+        row("Q4", P, "latency", Whole(cases::latency)),
+        row("C1", P, "how many members",
+            Part(cases::members, "the mixes of worlds are run by another verb")),
+        row("C2", P, "churn, crowds that come at once, rolling restarts", Whole(cases::churn)),
+        row("C3", P, "crashes and restarts",
+            Part(cases::restarts, "no identity is online twice; shells keep whom the DHT knew, and no messages yet")),
+        row("C4", P, "partitions", Whole(cases::partitions)),
+        row("C5", N, "members that relay", NotYet("members do not relay yet")),
+        row("T1", P, "clocks that are wrong, drift and jump; machines that sleep", Whole(around::clocks)),
+        row("T2", P, "joining when the meeting's place in the DHT changes", Whole(around::midnight)),
+        row("S1", P, "STUN servers that are dead or lie", Whole(around::stun)),
+        row("D1", P, "DHT nodes that are dead",
+            Part(around::dht_health, "big DHTs are run by `moot-sim dht`")),
+        row("D2", N, "DHT nodes that are hostile",
+            Part(around::dht_hostile, "ids that follow from their addresses, and large answers: `moot-sim dht attack`")),
+        row("D3", P, "no way into the DHT",
+            Part(around::no_way_in, "nodes do not look for others by multicast yet")),
+        row("X1", N, "floods", NotYet("no host floods yet")),
+        row("X2", N, "hostile members",
+            NotYet("no hostile member yet; the fuzz target `node` has some of it")),
+        row("F1", P, "transfers", NotYet("nodes transfer nothing yet")),
+        row("K1", N, "a day of little", Whole(cases::soak)),
+        row("R1", P, "what failed once",
+            Elsewhere("`cargo test`: sim/tests/regressions and the fuzz corpora")),
+        row("M1", P, "planted bugs", Elsewhere("the tests of the mutants")),
+        row("W1", N, "mixes of the world's NATs", Elsewhere("`moot-sim world`")),
+        row("E1", N, "the stand-in for DTLS against DTLS", Elsewhere("`moot-sim tiers`")),
+        row("Z1", P, "everything at once, drawn", Whole(cases::storms)),
     ]
 };
 

@@ -121,6 +121,11 @@ impl Property {
         Self::ALL.into_iter().find(|property| property.id() == id)
     }
 
+    /// Those of them that say that something comes, in time.
+    pub fn of_liveness() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|property| property.id().starts_with('L'))
+    }
+
     /// What it says, as a sentence.
     pub const fn about(self) -> &'static str {
         match self {

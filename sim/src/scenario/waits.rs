@@ -25,9 +25,11 @@ pub(super) struct Waits {
     connections: BTreeMap<Pair, Time>,
     ends: BTreeMap<Pair, (Time, Property)>,
     /// Since when two can meet.
-    able: BTreeMap<(usize, usize), Time>,
+    able: BTreeMap<Pair, Time>,
     /// Since when somebody could have found somebody.
     finds: BTreeMap<(usize, u8), Time>,
+    /// Since when somebody has had to be told that something is wrong.
+    words: BTreeMap<(usize, u8), Time>,
     /// Which runs of the two have been connected.
     met: BTreeMap<Pair, BTreeSet<(u32, u32)>>,
     pub(super) samples: Vec<Sample>,
@@ -51,12 +53,12 @@ impl Waits {
         }
     }
 
-    /// Whether two can meet now.
-    pub(super) fn able(&mut self, now: Time, a: usize, b: usize, able: bool) {
+    /// Whether two can meet now, in a meeting that both are in.
+    pub(super) fn able(&mut self, now: Time, pair: Pair, able: bool) {
         if able {
-            self.able.entry((a, b)).or_insert(now);
+            self.able.entry(pair).or_insert(now);
         } else {
-            self.able.remove(&(a, b));
+            self.able.remove(&pair);
         }
     }
 
@@ -66,6 +68,15 @@ impl Waits {
             self.finds.entry((who, meeting)).or_insert(now);
         } else {
             self.finds.remove(&(who, meeting));
+        }
+    }
+
+    /// Whether somebody is to be told, in a meeting, that something is wrong.
+    pub(super) fn word(&mut self, now: Time, who: usize, meeting: u8, owed: bool) {
+        if owed {
+            self.words.entry((who, meeting)).or_insert(now);
+        } else {
+            self.words.remove(&(who, meeting));
         }
     }
 
@@ -88,10 +99,27 @@ impl Waits {
         }
     }
 
-    /// Somebody has heard what was said at `said`.
-    pub(super) fn heard(&mut self, at: Time, said: Time, author: usize, who: usize) {
-        if let Some(able) = self.able.get(&(author, who)) {
+    /// Somebody has heard what was said at `said`. The author is the first of the two.
+    pub(super) fn heard(&mut self, at: Time, said: Time, pair: Pair) {
+        if let Some(able) = self.able.get(&pair) {
             self.sample(Property::Hear, said.max(*able), at);
+        }
+    }
+
+    /// An author, the first of the two, knows that the other has what was said at `said`.
+    pub(super) fn acknowledged(&mut self, at: Time, said: Time, pair: Pair) {
+        if let Some(able) = self.able.get(&pair) {
+            self.sample(Property::Acknowledge, said.max(*able), at);
+        }
+    }
+
+    /// Somebody is told that something is wrong.
+    pub(super) fn told(&mut self, at: Time, who: usize) {
+        let words = std::mem::take(&mut self.words).into_iter();
+        let (told, rest): (BTreeMap<_, _>, _) = words.partition(|((of, _), _)| *of == who);
+        self.words = rest;
+        for since in told.into_values() {
+            self.sample(Property::Told, since, at);
         }
     }
 
