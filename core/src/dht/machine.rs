@@ -422,7 +422,7 @@ impl Dht {
     fn admits(&mut self, cx: &Cx<'_>, from: SocketAddr) -> bool {
         let ip = from.ip();
         if !self.is_exempt(ip)
-            && let Err(refusal) = self.limiter.admit(cx.now, ip)
+            && let Err(refusal) = self.limiter.admit(cx.now, ip, self.proven.contains(ip))
         {
             *match refusal {
                 Refusal::Banned => &mut self.counters.dropped_banned,

@@ -3,8 +3,9 @@ use std::net::SocketAddr;
 use super::machine::{Dht, Origin};
 use super::nearest::NodeList;
 use super::reply::PING_LEN;
-use super::store::Announcement;
+use super::store::{Announcement, Home};
 use super::table::K;
+use super::upkeep::Overlay;
 use super::{Event, tokens};
 use crate::base::{Cx, InfoHash, NodeId};
 use crate::wire::krpc::{Bloom, Call, Contact, ErrorCode, Query, Response, Scrape, Values, Want};
@@ -101,8 +102,7 @@ impl Dht {
         room = room.saturating_sub(if values.is_empty() { 0 } else { values.len() + 10 });
         let (nodes, nodes6) = self.nodes_for(origin, &NodeId(topic.0), want, &mut room);
         // No token where the announcement that it allows would be refused (BEP 33).
-        let own = self.id(ipv4);
-        let has_room = self.store.has_room(&own, &self.announcement(topic, origin.from, false));
+        let has_room = self.store.has_room(&self.home(ipv4), &self.announcement(topic, origin.from, false));
         let token = has_room.then(|| self.tokens.issue(cx.now, origin.from.ip(), &topic));
         self.counters.tokens_withheld += u64::from(!has_room);
         let response = Response {
@@ -123,6 +123,11 @@ impl Dht {
         Announcement { topic, peer, is_seed, is_exempt: self.is_exempt(peer.ip()) }
     }
 
+    pub(super) fn home(&self, ipv4: bool) -> Home {
+        let Overlay { table, census, .. } = self.overlay(ipv4);
+        Home { id: table.own(), nodes: census.size().map(|size| size.nodes) }
+    }
+
     fn on_announce(&mut self, cx: &mut Cx<'_>, origin: &Origin, tid: &[u8], new: Announcement, token: &[u8]) {
         let Announcement { topic, peer, .. } = new;
         if !self.tokens.verify(cx.now, origin.from.ip(), &topic, token) {
@@ -130,8 +135,8 @@ impl Dht {
             return self.refuse(cx, origin, tid, ErrorCode::Protocol);
         }
         self.proven.insert(cx.now, origin.from.ip());
-        let own = self.id(origin.from.is_ipv4());
-        match self.store.insert(cx.now, &own, new) {
+        let home = self.home(origin.from.is_ipv4());
+        match self.store.insert(cx.now, &home, new) {
             Ok(is_new) => {
                 self.counters.stored += 1;
                 if is_new && self.topics.contains_key(&topic) {

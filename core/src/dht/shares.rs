@@ -3,6 +3,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::source::Source;
 use crate::base::{InfoHash, NodeId};
 
+/// A network with so few places is never too heavy: it may be a household that is in some meetings, and a flood with an address
+/// in each of thousands of networks has but one place in each.
+pub(super) const MODEST: usize = 8;
+
 /// Who takes how many places in a storage: each source, and each network; and in which topics each network has them.
 ///
 /// Where there is no room, whoever has most gives way, with what belongs here least: what is farthest from our id.
@@ -54,10 +58,10 @@ impl Shares {
         self.held.get(&(network, hash)).map_or(0, |share| *share as usize)
     }
 
-    /// The network with most places, if it has more than another would with one more.
+    /// The network with most places, if it has more than another would with one more, and more than [`MODEST`].
     pub(super) fn heavier_than(&self, network: Source) -> Option<Source> {
         let &(weight, heaviest) = self.weights.last()?;
-        (weight as usize > self.of_network(network) + 1).then_some(heaviest)
+        (weight as usize > MODEST.max(self.of_network(network) + 1)).then_some(heaviest)
     }
 
     /// The topics in which a network has places, in order.
@@ -152,7 +156,7 @@ mod tests {
             let all = shares.total() == places.len();
             let least = shares.heavier_than(Source::of([9, 9, 9, 9].into()));
             let heaviest = shares.weights.last().copied();
-            let is_heaviest = least == heaviest.filter(|(weight, _)| *weight > 1).map(|(_, network)| network);
+            let is_heaviest = least == heaviest.filter(|(weight, _)| *weight as usize > MODEST).map(|(_, network)| network);
             places.iter().for_each(|&(n, topic)| shares.remove(source(n), hash(topic.into())));
             all && is_heaviest && shares.total() == 0 && shares.footprint() == 0
         }

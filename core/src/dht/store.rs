@@ -2,7 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::shares::{Shares, farthest};
+use super::census;
+use super::shares::{self, Shares};
 use super::source::Source;
 use crate::base::{InfoHash, NodeId, Rng, Time};
 use crate::limits;
@@ -11,15 +12,52 @@ use crate::wire::krpc::Bloom;
 /// How long a peer stays without announcing again. Announcers come back after 10 to 30 minutes.
 const TTL: Duration = Duration::from_secs(35 * 60);
 
+/// A topic belongs here if no more nodes than these are expected to be closer to it than we are. Announcements go to the eight
+/// closest; the rest is for chance, for nodes that are dead, and for the error of the network's estimated size.
+const NEIGHBOURS: f64 = 32.0;
+
 /// What others announced to us.
+///
+/// Where there is no room, who has very much gives way first, and then the topic of least [`Worth`] that was not heard of for
+/// longest. A topic can be called anything, so to be close to us is no merit against a flood that is meant for us; it is one
+/// against a flood of topics that nobody would look for here.
 #[derive(Debug, Default)]
 pub(super) struct Store {
-    /// Of each topic the peers, the one not heard of for longest first.
-    topics: BTreeMap<InfoHash, Vec<Peer>>,
-    /// When the first peer of each topic expires.
-    expiry: BTreeSet<(Time, InfoHash)>,
+    topics: BTreeMap<InfoHash, Kept>,
+    /// The topics again, by what they are worth and by when the first peer of each expires.
+    ranks: BTreeSet<(Worth, Time, InfoHash)>,
     shares: Shares,
     peers: usize,
+}
+
+/// What is stored of a topic.
+#[derive(Debug, Default)]
+struct Kept {
+    /// The one not heard of for longest first.
+    peers: Vec<Peer>,
+    /// Whether it belonged here when it was last announced.
+    belongs: bool,
+}
+
+/// How much would be lost with a topic, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Worth {
+    /// Nobody would look for it here.
+    Elsewhere,
+    /// Nobody would, but several providers' addresses announced it.
+    ElsewhereOfSeveral,
+    /// It belongs here; all who announced it have one provider.
+    Here,
+    /// It belongs here, and several providers' addresses announced it, which is more than a flood has for each of its topics.
+    HereOfSeveral,
+}
+
+/// Where we are, and in how large a network.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Home {
+    pub(super) id: NodeId,
+    /// How many nodes there are, if that is known. If not, everything belongs here.
+    pub(super) nodes: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +98,28 @@ enum Victim {
     Peer(InfoHash, Source),
 }
 
+impl Home {
+    fn belongs(&self, topic: &InfoHash) -> bool {
+        let closer = |nodes| census::share(&self.id.distance(&topic.0)) * nodes as f64;
+        self.nodes.is_none_or(|nodes| closer(nodes) <= NEIGHBOURS)
+    }
+}
+
+impl Kept {
+    /// What it is worth, and when its first peer expires, if it has any.
+    fn rank(&self) -> Option<(Worth, Time)> {
+        let first = self.peers.first()?;
+        let is_of_several = self.peers.iter().any(|peer| peer.owner() != first.owner());
+        let worth = match (self.belongs, is_of_several) {
+            (false, false) => Worth::Elsewhere,
+            (false, true) => Worth::ElsewhereOfSeveral,
+            (true, false) => Worth::Here,
+            (true, true) => Worth::HereOfSeveral,
+        };
+        Some((worth, first.expires))
+    }
+}
+
 impl Peer {
     fn addr(&self) -> SocketAddr {
         SocketAddr::new(self.ip, self.port)
@@ -68,43 +128,50 @@ impl Peer {
     fn network(&self) -> Source {
         Source::of(self.ip).network()
     }
+
+    fn owner(&self) -> Source {
+        Source::of(self.ip).owner()
+    }
 }
 
 impl Store {
-    /// Stores a peer, or stores it anew. `own` is our id. Returns whether it was not there before.
-    pub(super) fn insert(&mut self, now: Time, own: &NodeId, new: Announcement) -> Result<bool, Full> {
+    /// Stores a peer, or stores it anew. Returns whether it was not there before.
+    pub(super) fn insert(&mut self, now: Time, home: &Home, new: Announcement) -> Result<bool, Full> {
         let Announcement { topic, peer, is_seed, .. } = new;
         let entry = Peer { ip: peer.ip(), port: peer.port(), is_seed, expires: now + TTL };
-        let known =
-            self.topics.get(&topic).and_then(|peers| peers.iter().position(|known| known.addr() == peer));
-        if let Some(at) = known {
-            self.change(topic, |peers| {
-                peers.remove(at);
-                peers.push(entry);
+        let belongs = home.belongs(&topic);
+        if let Some(at) = self.of(&topic).iter().position(|known| known.addr() == peer) {
+            self.change(topic, |kept| {
+                kept.belongs = belongs;
+                kept.peers.remove(at);
+                kept.peers.push(entry);
             });
             return Ok(false);
         }
-        match self.place_for(own, &new)? {
+        match self.place_for(home, &new)? {
             Some(Victim::Topic(hash)) => self.remove_topic(hash),
             Some(Victim::Peer(hash, network)) => self.remove_oldest(hash, network),
             None => {}
         }
         // A full topic loses the one not heard of for longest of the network that has most there, so that neither a flood
         // from one network nor time keeps out those who come back.
-        if self.topics.get(&topic).is_some_and(|peers| peers.len() >= limits::DHT_PEERS_PER_TOPIC)
+        if self.of(&topic).len() >= limits::DHT_PEERS_PER_TOPIC
             && let Some(network) = self.crowd(&topic)
         {
             self.remove_oldest(topic, network);
         }
-        self.change(topic, |peers| peers.push(entry));
+        self.change(topic, |kept| {
+            kept.belongs = belongs;
+            kept.peers.push(entry);
+        });
         self.shares.add(Source::of(entry.ip), topic);
         self.peers += 1;
         Ok(true)
     }
 
     /// Whether a new announcement would be stored.
-    pub(super) fn has_room(&self, own: &NodeId, new: &Announcement) -> bool {
-        self.place_for(own, new).is_ok()
+    pub(super) fn has_room(&self, home: &Home, new: &Announcement) -> bool {
+        self.place_for(home, new).is_ok()
     }
 
     /// The peers of a topic, appended by `push`: at most `most` of those with an address of the family asked for, chosen
@@ -117,8 +184,7 @@ impl Store {
         most: usize,
         mut push: impl FnMut(SocketAddr),
     ) {
-        let Some(peers) = self.topics.get(topic) else { return };
-        let mut chosen: Vec<&Peer> = peers.iter().filter(|peer| peer.ip.is_ipv4() == ipv4).collect();
+        let mut chosen: Vec<&Peer> = self.of(topic).iter().filter(|peer| peer.ip.is_ipv4() == ipv4).collect();
         for place in 0..most.min(chosen.len()) {
             if chosen.len() > most {
                 let any = place + rng.below((chosen.len() - place) as u64) as usize;
@@ -131,7 +197,7 @@ impl Store {
     /// The filters of those who have all of what a topic names, and of those who do not (BEP 33), if anybody announced it.
     pub(super) fn filters(&self, topic: &InfoHash) -> Option<(Bloom, Bloom)> {
         let (mut seeds, mut others) = (Bloom::default(), Bloom::default());
-        for peer in self.topics.get(topic)? {
+        for peer in &self.topics.get(topic)?.peers {
             if peer.is_seed { &mut seeds } else { &mut others }.insert(peer.ip);
         }
         Some((seeds, others))
@@ -139,24 +205,23 @@ impl Store {
 
     /// The peers of a topic.
     pub(super) fn peers(&self, topic: &InfoHash) -> impl Iterator<Item = SocketAddr> {
-        self.topics.get(topic).into_iter().flatten().map(Peer::addr)
+        self.of(topic).iter().map(Peer::addr)
     }
 
     /// Removes what is not valid any more, of at most `most` topics.
     pub(super) fn expire(&mut self, now: Time, most: usize) {
         for _ in 0..most {
-            let Some(&(_, topic)) = self.expiry.first().filter(|(expires, _)| *expires <= now) else {
+            let Some((_, topic)) = self.first_to_expire().filter(|(expires, _)| *expires <= now) else {
                 return;
             };
-            let expired =
-                self.topics.get(&topic).map_or(0, |peers| peers.partition_point(|peer| peer.expires <= now));
+            let expired = self.of(&topic).partition_point(|peer| peer.expires <= now);
             self.remove(topic, 0..expired);
         }
     }
 
     /// When the next peer expires.
     pub(super) fn next_expiry(&self) -> Option<Time> {
-        self.expiry.first().map(|&(expires, _)| expires)
+        self.first_to_expire().map(|(expires, _)| expires)
     }
 
     /// How many topics, and peers in all, are stored.
@@ -166,19 +231,33 @@ impl Store {
 
     /// The memory taken beyond its own size, in bytes. A tree is taken to be two thirds full.
     pub(super) fn footprint(&self) -> usize {
-        let topic = size_of::<(InfoHash, Vec<Peer>)>() + size_of::<(Time, InfoHash)>();
-        let peers: usize = self.topics.values().map(|peers| peers.capacity() * size_of::<Peer>()).sum();
+        let topic = size_of::<(InfoHash, Kept)>() + size_of::<(Worth, Time, InfoHash)>();
+        let peers: usize = self.topics.values().map(|kept| kept.peers.capacity() * size_of::<Peer>()).sum();
         self.topics.len() * topic * 3 / 2 + peers + self.shares.footprint()
     }
 
+    /// The peers of a topic.
+    fn of(&self, topic: &InfoHash) -> &[Peer] {
+        self.topics.get(topic).map_or(&[], |kept| &kept.peers)
+    }
+
+    /// The topic with the peer that expires first.
+    fn first_to_expire(&self) -> Option<(Time, InfoHash)> {
+        let first = |worth| {
+            let all = (worth, Time::ZERO, InfoHash([0; 20]))..;
+            self.ranks.range(all).next().filter(|(found, ..)| *found == worth)
+        };
+        let worths = [Worth::Elsewhere, Worth::ElsewhereOfSeveral, Worth::Here, Worth::HereOfSeveral];
+        worths.into_iter().filter_map(first).map(|&(_, expires, topic)| (expires, topic)).min()
+    }
+
     /// What has to give way to a new announcement.
-    fn place_for(&self, own: &NodeId, new: &Announcement) -> Result<Option<Victim>, Full> {
+    fn place_for(&self, home: &Home, new: &Announcement) -> Result<Option<Victim>, Full> {
         let Announcement { topic, peer, is_exempt, .. } = *new;
         let source = Source::of(peer.ip());
         let network = source.network();
-        let peers = self.topics.get(&topic);
-        let here =
-            || peers.map_or(0, |peers| peers.iter().filter(|known| Source::of(known.ip) == source).count());
+        let peers = self.of(&topic);
+        let here = || peers.iter().filter(|known| Source::of(known.ip) == source).count();
         let has_share = is_exempt
             || (self.shares.of(source) < limits::DHT_PEERS_PER_IP
                 && self.shares.of_network(network) < limits::DHT_PEERS_PER_NETWORK
@@ -187,88 +266,75 @@ impl Store {
         if !has_share {
             return Err(Full::Share);
         }
-        // Only what is farther from us, and of nobody who would then have less here.
-        let may_displace = |victim: &InfoHash, peers: &[Peer]| {
-            let share = self.shares.of_network(network);
-            own.distance(&victim.0) > own.distance(&topic.0)
-                && peers.iter().all(|peer| self.shares.of_network(peer.network()) > share)
-        };
-        let farthest = || {
-            let victim = farthest(own, |low, high| self.topics.range(low..=high).map(|(hash, _)| hash))?;
-            self.topics.get_key_value(&victim)
-        };
-        let lacks_topic = peers.is_none() && self.topics.len() >= limits::DHT_STORED_TOPICS;
+        let lacks_topic = peers.is_empty() && self.topics.len() >= limits::DHT_STORED_TOPICS;
         let lacks_place = self.peers >= limits::DHT_STORED_PEERS;
         if !lacks_topic && !lacks_place {
             return Ok(None);
         }
         let heaviest = self.shares.heavier_than(network);
-        let far = |hash: &InfoHash| own.distance(&hash.0);
+        let far = |hash: &InfoHash| home.id.distance(&hash.0);
         if lacks_topic {
             // A topic that is only theirs: nobody else loses by it.
-            let alone = |hash: &InfoHash, network| {
-                let all = self.topics.get(hash).map_or(0, Vec::len);
-                self.shares.of_network_in(network, *hash) == all
-            };
+            let alone =
+                |hash: &InfoHash, network| self.shares.of_network_in(network, *hash) == self.of(hash).len();
             let theirs = heaviest.and_then(|network| {
                 self.shares.topics_of(network).filter(|hash| alone(hash, network)).max_by_key(far)
             });
-            let farthest =
-                || farthest().filter(|(hash, peers)| may_displace(hash, peers)).map(|(hash, _)| *hash);
-            return theirs.or_else(farthest).map(|victim| Some(Victim::Topic(victim))).ok_or(Full::Store);
+            let worth = if home.belongs(&topic) { Worth::Here } else { Worth::Elsewhere };
+            let may_displace = self.shares.of_network(network) < shares::MODEST;
+            let least = || self.ranks.first().filter(|(least, ..)| may_displace && *least <= worth);
+            let least = || least().map(|(.., hash)| *hash);
+            return theirs.or_else(least).map(|victim| Some(Victim::Topic(victim))).ok_or(Full::Store);
         }
         if let Some(network) = heaviest {
             let theirs = self.shares.topics_of(network).max_by_key(far).ok_or(Full::Store)?;
             return Ok(Some(Victim::Peer(theirs, network)));
         }
-        let (victim, oldest) = farthest()
-            .and_then(|(hash, peers)| Some((hash, peers.first()?)))
-            .filter(|(hash, oldest)| may_displace(hash, std::slice::from_ref(oldest)))
-            .ok_or(Full::Store)?;
-        Ok(Some(Victim::Peer(*victim, oldest.network())))
+        // All the places are taken, which are thirty for each topic: the topic with most peers can do with fewer.
+        let largest = self.topics.iter().max_by_key(|(_, kept)| kept.peers.len());
+        let (&victim, _) =
+            largest.filter(|(_, kept)| kept.peers.len() > peers.len() + 1).ok_or(Full::Store)?;
+        let network = self.crowd(&victim).ok_or(Full::Store)?;
+        Ok(Some(Victim::Peer(victim, network)))
     }
 
     /// The network with most peers of a topic; of several, the one not heard of for longest.
     fn crowd(&self, topic: &InfoHash) -> Option<Source> {
-        let networks = self.topics.get(topic)?.iter().map(Peer::network);
+        let networks = self.of(topic).iter().map(Peer::network);
         networks.rev().max_by_key(|network| self.shares.of_network_in(*network, *topic))
     }
 
     fn remove_oldest(&mut self, topic: InfoHash, network: Source) {
-        let oldest =
-            self.topics.get(&topic).and_then(|peers| peers.iter().position(|peer| peer.network() == network));
-        if let Some(oldest) = oldest {
+        if let Some(oldest) = self.of(&topic).iter().position(|peer| peer.network() == network) {
             self.remove(topic, oldest..oldest + 1);
         }
     }
 
     fn remove_topic(&mut self, topic: InfoHash) {
-        let peers = self.topics.get(&topic).map_or(0, Vec::len);
-        self.remove(topic, 0..peers);
+        self.remove(topic, 0..self.of(&topic).len());
     }
 
     fn remove(&mut self, topic: InfoHash, places: std::ops::Range<usize>) {
         let mut gone = Vec::new();
-        self.change(topic, |peers| gone.extend(peers.drain(places)));
+        self.change(topic, |kept| gone.extend(kept.peers.drain(places)));
         gone.iter().for_each(|peer| self.shares.remove(Source::of(peer.ip), topic));
         self.peers -= gone.len();
     }
 
-    /// Changes the peers of a topic, and what follows from them.
-    fn change(&mut self, topic: InfoHash, change: impl FnOnce(&mut Vec<Peer>)) {
-        let peers = self.topics.entry(topic).or_default();
-        let first = |peers: &[Peer]| peers.first().map(|peer| (peer.expires, topic));
-        let before = first(peers);
-        change(peers);
-        let after = first(peers);
-        if peers.is_empty() {
+    /// Changes what is kept of a topic, and what follows from it.
+    fn change(&mut self, topic: InfoHash, change: impl FnOnce(&mut Kept)) {
+        let kept = self.topics.entry(topic).or_default();
+        let before = kept.rank();
+        change(kept);
+        let after = kept.rank();
+        if after.is_none() {
             self.topics.remove(&topic);
         }
         if before != after {
-            if let Some(before) = before {
-                self.expiry.remove(&before);
+            if let Some((worth, expires)) = before {
+                self.ranks.remove(&(worth, expires, topic));
             }
-            self.expiry.extend(after);
+            self.ranks.extend(after.map(|(worth, expires)| (worth, expires, topic)));
         }
     }
 }
@@ -277,7 +343,7 @@ impl Store {
 mod tests {
     use super::*;
 
-    const OWN: NodeId = NodeId([0; 20]);
+    const HOME: Home = Home { id: NodeId([0; 20]), nodes: None };
 
     fn topic(n: u32) -> InfoHash {
         let mut hash = [0; 20];
@@ -295,7 +361,7 @@ mod tests {
     }
 
     fn put(store: &mut Store, now: Time, topic: InfoHash, peer: SocketAddr) -> Result<bool, Full> {
-        store.insert(now, &OWN, Announcement { topic, peer, is_seed: false, is_exempt: false })
+        store.insert(now, &HOME, Announcement { topic, peer, is_seed: false, is_exempt: false })
     }
 
     fn sample(store: &Store, topic: InfoHash, ipv4: bool, most: usize) -> Vec<SocketAddr> {
@@ -305,14 +371,14 @@ mod tests {
     }
 
     fn is_sound(store: &Store) -> bool {
-        let peers: usize = store.topics.values().map(Vec::len).sum();
-        let sorted = store
-            .topics
-            .values()
-            .all(|peers| !peers.is_empty() && peers.is_sorted_by_key(|peer| peer.expires));
-        let firsts: BTreeSet<_> =
-            store.topics.iter().map(|(topic, peers)| (peers[0].expires, *topic)).collect();
-        sorted && firsts == store.expiry && peers == store.peers && store.shares.total() == peers
+        let peers: usize = store.topics.values().map(|kept| kept.peers.len()).sum();
+        let sorted = store.topics.values().all(|kept| kept.peers.is_sorted_by_key(|peer| peer.expires));
+        let rank = |(topic, kept): (&InfoHash, &Kept)| {
+            let (worth, expires) = kept.rank().expect("a topic has peers");
+            (worth, expires, *topic)
+        };
+        let ranks: BTreeSet<_> = store.topics.iter().map(rank).collect();
+        sorted && ranks == store.ranks && peers == store.peers && store.shares.total() == peers
     }
 
     #[test]
@@ -367,7 +433,7 @@ mod tests {
         assert!(is_sound(&store));
         let exempt =
             |port| Announcement { topic: topic(1), peer: peer(1, port), is_seed: false, is_exempt: true };
-        assert!((1_000..1_100).all(|port| store.insert(Time::ZERO, &OWN, exempt(port)).is_ok()));
+        assert!((1_000..1_100).all(|port| store.insert(Time::ZERO, &HOME, exempt(port)).is_ok()));
     }
 
     #[test]
@@ -420,23 +486,77 @@ mod tests {
         assert!(is_sound(&store));
     }
 
+    /// In a network of which some 1,500 topics of a flood belong here.
+    const LARGE: Home = Home { id: NodeId([0; 20]), nodes: Some(32 * (1 << 32) / 1_500) };
+
+    fn announced(n: u32, from: SocketAddr) -> Announcement {
+        Announcement { topic: topic(n), peer: from, is_seed: false, is_exempt: false }
+    }
+
     /// Where all have as much, what belongs here stays, and who would be refused is told beforehand.
     #[test]
     fn a_flood_from_everywhere_leaves_what_belongs_here() {
         let mut store = Store::default();
         for n in 0..6_007 {
-            let new = Announcement {
-                topic: topic(n * 7_919 % 6_007),
-                peer: apart(n),
-                is_seed: false,
-                is_exempt: false,
-            };
-            let promised = store.has_room(&OWN, &new);
-            assert_eq!(store.insert(Time::ZERO, &OWN, new).is_ok(), promised);
+            let new = announced(n * 7_919 % 6_007, apart(n));
+            let promised = store.has_room(&LARGE, &new);
+            assert_eq!(store.insert(Time::from_millis(n.into()), &LARGE, new).is_ok(), promised);
         }
         assert_eq!(store.sizes().0, limits::DHT_STORED_TOPICS);
-        assert!((0..limits::DHT_STORED_TOPICS as u32).all(|n| store.peers(&topic(n)).count() == 1));
+        assert!((0..=1_500).all(|n| store.peers(&topic(n)).count() == 1));
+        // What came last of the rest is there, too: who has just announced is worth more than who did long ago.
+        let last = (6_007 - 400..6_007).map(|n| n * 7_919 % 6_007);
+        assert!(last.into_iter().all(|n| store.peers(&topic(n)).count() == 1));
         assert!(is_sound(&store));
+    }
+
+    /// Topics can be called anything, so a flood can be as close to us as it likes: a meeting of two from different providers
+    /// stays, and who comes after the flood finds room.
+    #[test]
+    fn a_flood_next_to_us_leaves_what_several_announced() {
+        let mut store = Store::default();
+        let mut put = |n: u32, from| store.insert(Time::ZERO, &LARGE, announced(n, from));
+        for n in 0..100 {
+            assert_eq!(put(1_000 + n, apart(n)), Ok(true));
+            assert_eq!(put(1_000 + n, apart(n + (1 << 9))), Ok(true), "from another /16");
+        }
+        (0..50_000).for_each(|n| assert_eq!(put(n % 900, apart(n + (1 << 10))), Ok(true)));
+        for n in 0..50_000 {
+            let mut next = announced(0, apart(n));
+            next.topic.0[16..].copy_from_slice(&(n + 1).to_be_bytes());
+            assert_eq!(store.insert(Time::ZERO, &LARGE, next), Ok(true));
+        }
+        assert!((0..100).all(|n| store.peers(&topic(1_000 + n)).count() == 2));
+        assert_eq!(store.insert(Time::ZERO, &LARGE, announced(1_400, apart(1 << 12))), Ok(true));
+        assert!(is_sound(&store));
+    }
+
+    /// What belongs elsewhere displaces nothing that belongs here.
+    #[test]
+    fn what_belongs_elsewhere_is_refused_when_all_else_belongs_here() {
+        let mut store = Store::default();
+        for n in 0..limits::DHT_STORED_TOPICS as u32 {
+            let mut near = announced(0, apart(n));
+            near.topic.0[16..].copy_from_slice(&n.to_be_bytes());
+            store.insert(Time::ZERO, &LARGE, near).unwrap();
+        }
+        let far = announced(1 << 31, apart(1 << 12));
+        assert!(!store.has_room(&LARGE, &far));
+        assert_eq!(store.insert(Time::ZERO, &LARGE, far), Err(Full::Store));
+        assert!(store.has_room(&HOME, &far), "it belongs here, as far as is known");
+    }
+
+    /// A few places are no reason to give way, however little others have.
+    #[test]
+    fn who_has_little_is_not_heavy() {
+        let mut store = Store::default();
+        for n in 0..5 {
+            assert_eq!(put(&mut store, Time::from_millis(9), topic(n), peer(n, 1)), Ok(true));
+        }
+        for n in 0..limits::DHT_STORED_TOPICS as u32 {
+            assert_eq!(put(&mut store, Time::ZERO, topic(100 + n), apart(n + 1)), Ok(true));
+        }
+        assert!((0..5).all(|n| store.peers(&topic(n)).count() == 1));
     }
 
     #[test]

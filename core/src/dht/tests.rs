@@ -556,7 +556,8 @@ fn answers_to_the_unproven_are_no_weapon() {
         let peer = SocketAddr::from(([9, n, 1, 1], 4_000));
         let now = world.now;
         let new = Announcement { topic: TOPIC, peer, is_seed: false, is_exempt: false };
-        world.hosts[0].dht.store.insert(now, &NodeId(TOPIC.0), new).unwrap();
+        let home = world.hosts[0].dht.home(true);
+        world.hosts[0].dht.store.insert(now, &home, new).unwrap();
     }
     let stranger = Stranger::new("198.51.100.1:7000");
     let target = NodeId(TOPIC.0);

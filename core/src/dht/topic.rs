@@ -12,6 +12,9 @@ const AGAIN: (Duration, Duration) = (Duration::from_secs(8 * 60), Duration::from
 /// When to announce again after a round in which too few accepted; doubled each time.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// A round begins so long after the one before, at least.
+const FOLLOWING: Duration = Duration::from_millis(500);
+
 /// When to look again after a storing node named nodes closer to the topic than the ones we announced to; doubled each
 /// time, so that a node that is named and never answers does not keep us busy.
 const MOVED: Duration = Duration::from_secs(2);
@@ -293,6 +296,8 @@ impl Topic {
             self.hasten(now + RETRY * (1 << self.failures.min(9)));
             self.failures += 1;
         }
+        // What was wished for while this round ran may be overdue by now, and begins with the next wake.
+        self.next_round = self.next_round.map(|at| at.max(now + FOLLOWING));
         Some(accepted)
     }
 
@@ -318,5 +323,24 @@ impl Storer {
             misses: 0,
             unlisted: 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by fuzzing: a round that was wished for while another ran was due at once when that one ended, after all that is
+    /// due had been begun.
+    #[test]
+    fn what_was_wished_for_during_a_round_follows_it() {
+        let mut topic = Topic::new([1; 20], None);
+        topic.begin_round(Time::ZERO, vec![LookupId::default()]);
+        topic.hasten(Time::ZERO);
+        assert_eq!(topic.next_round(), None, "a round runs");
+        topic.on_lookup_done(LookupId::default(), true, &[], [].into_iter());
+        let now = Time::from_millis(511);
+        assert_eq!(topic.finish_round(now, &mut Rng::new([0; 32]), 8), Some(0));
+        assert_eq!(topic.next_round(), Some(now + FOLLOWING));
     }
 }

@@ -1,3 +1,5 @@
+mod items;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -62,7 +64,7 @@ impl World {
 
     fn step(&mut self, bytes: &mut Bytes<'_>) {
         let step = bytes.u8();
-        match if step < 240 { step % 12 } else { step } {
+        match if step < 228 { step % 12 } else { step } {
             0..=2 => self.answer(bytes),
             3 | 4 => self.question(bytes),
             5 => {
@@ -93,6 +95,8 @@ impl World {
                     self.dht.forget(hash);
                 }
             }
+            228..=231 => self.seek_or_put(bytes),
+            232..=239 => self.put_to_node(bytes),
             240..=244 => {
                 let hash = topic(bytes);
                 self.with(|dht, cx| dht.find_peers(cx, hash));
@@ -148,7 +152,9 @@ impl World {
         for _ in 0..bytes.u8() % 8 {
             Values::push(&mut values, addr(bytes));
         }
+        let item = items::answered(&question, bytes);
         let response = Response {
+            item: item.as_ref().map(items::krpc_item).unwrap_or_default(),
             id: id(bytes),
             nodes: Some(&nodes),
             values: (flags & 0x10 != 0).then_some(Values::of(&values)),

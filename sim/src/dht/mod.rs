@@ -46,7 +46,7 @@ pub use poison::{Attack, Outcome, poison};
 pub use rival::{Model, Rival};
 pub use sample::{Sample, Summary};
 pub use scene::{Scene, Stored};
-pub use siege::{Siege, besiege};
+pub use siege::{Siege, Stuffed, besiege};
 pub use swarm::{Census, Found, Swarm, SwarmCounts};
 pub use trail::Trail;
 pub use walks::{Step, Walk, walks};

@@ -26,21 +26,40 @@ pub struct Siege {
     pub strangers_sent: u64,
     /// Questions of somebody honest during that flood, and how many were answered.
     pub honest: (u64, u64),
+    /// The same, of nodes that it knows.
+    pub known: (u64, u64),
     /// Answers with guessed transaction ids, and how many were believed.
     pub guessed: (u64, u64),
     /// Announcements with tokens not given for that address, topic and time, and how many were accepted.
     pub forged: (u64, u64),
     /// Announcements with the right token, and how many were accepted: so that the above means something.
     pub rightful: (u64, u64),
-    /// Announcements with valid tokens from everywhere, to fill the storage, and how many were accepted.
-    pub stuffed: (u64, u64),
-    /// Topics and peers stored at the end of that.
-    pub stored: (usize, usize),
-    /// Announcements of members after that, and how many were accepted.
-    pub members: (u64, u64),
+    /// A flood of announcements of any topics, to fill the storage; and then one of topics next to the machine's id.
+    pub stuffed: [Stuffed; 2],
     /// Bytes of the machine before, and the most during any of this.
     pub memory: (usize, usize),
 }
+
+/// What a flood of announcements did, from everywhere and with valid tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stuffed {
+    /// Its announcements, and how many were accepted.
+    pub announced: (u64, u64),
+    /// Topics and peers stored at the end of it.
+    pub stored: (usize, usize),
+    /// Members who announced before it, where announcements of their topics go, and how many of them were still named after it.
+    pub before: (u64, u64),
+    /// Members who did so after it, and how many were named.
+    pub after: (u64, u64),
+    /// The same, of members who announced where announcements of their topics do not go.
+    pub elsewhere: (u64, u64),
+}
+
+/// Meetings of five that announce before and after a flood.
+const MEETINGS: usize = 10;
+
+/// So far from a node belong the topics of which it is one of the eight closest of 15,000 live nodes, in the first 64 bits.
+const NEAR: u64 = u64::MAX / 15_000 * 8;
 
 const DRAW: Subject = Subject::Scenario(0x51e6);
 
@@ -65,7 +84,7 @@ pub fn besiege(seed: u64) -> Siege {
     besieged.strangers();
     besieged.guessed();
     besieged.forged();
-    besieged.stuffed();
+    besieged.siege.stuffed = [u64::MAX, NEAR / 100].map(|within| besieged.stuffed(within));
     besieged.siege
 }
 
@@ -86,10 +105,11 @@ impl Besieged<'_> {
     }
 
     /// 4,000 questions a second, each in the name of somebody else, for 15 s, while somebody honest asks ten times a
-    /// second; then five more minutes.
+    /// second, and so do nodes that it knows; then five more minutes.
     fn strangers(&mut self) {
         let before = self.machine.traffic().sent_bytes;
         let honest = SocketAddr::from(([62, 1, 2, 3], 6_881));
+        let known: Vec<SocketAddr> = self.machine.dht().nodes().map(|contact| contact.addr).collect();
         for number in 0..60_000u64 {
             let (from, question) = (self.stranger(), self.question());
             self.siege.strangers += 1;
@@ -102,6 +122,11 @@ impl Besieged<'_> {
                 let answers = self.machine.inject(honest, &ask(Call::Ping, 1));
                 self.siege.honest.0 += 1;
                 self.siege.honest.1 += u64::from(!answers.is_empty());
+                if let Some(from) = known.get(number as usize / 400 % known.len().max(1)) {
+                    self.siege.known.0 += 1;
+                    let answers = self.machine.inject(*from, &ask(Call::Ping, 1));
+                    self.siege.known.1 += u64::from(!answers.is_empty());
+                }
             }
             self.pass(Duration::from_micros(250));
         }
@@ -174,27 +199,66 @@ impl Besieged<'_> {
         self.siege.forged.1 += u64::from(self.announce(own[0], topic, &token));
     }
 
-    /// Somebody with 40,000 addresses announces a topic of its own from each and one that all share, 1,000 a second; then
-    /// fifty members of ten meetings.
-    fn stuffed(&mut self) {
-        let shared = self.topic();
+    /// Meetings announce; then somebody with 40,000 addresses announces a topic of its own from each and one that all share,
+    /// 500 a second, no farther than `within` from the machine; then other meetings announce.
+    fn stuffed(&mut self, within: u64) -> Stuffed {
+        let mut stuffed = Stuffed::default();
+        let before = self.meetings(NEAR);
+        let shared = self.topic_within(within);
         for number in 0..40_000 {
-            let (from, topic) = (self.stranger(), if number % 4 == 0 { shared } else { self.topic() });
+            let (from, topic) =
+                (self.stranger(), if number % 4 == 0 { shared } else { self.topic_within(within) });
             let token = self.token(from, topic);
-            self.siege.stuffed.0 += 1;
-            self.siege.stuffed.1 += u64::from(self.announce(from, topic, &token));
+            stuffed.announced.0 += 1;
+            stuffed.announced.1 += u64::from(self.announce(from, topic, &token));
             self.pass(Duration::from_millis(2));
         }
         let stats = self.machine.dht().stats();
-        self.siege.stored = (stats.stored_topics, stats.stored_peers);
-        let topics: Vec<InfoHash> = (0..10).map(|_| self.topic()).collect();
-        for number in 0..50 {
-            let (from, topic) = (self.stranger(), topics[number % 10]);
+        stuffed.stored = (stats.stored_topics, stats.stored_peers);
+        stuffed.before = self.named(&before);
+        let (after, elsewhere) = (self.meetings(NEAR), self.meetings(u64::MAX));
+        (stuffed.after, stuffed.elsewhere) = (self.named(&after), self.named(&elsewhere));
+        stuffed
+    }
+
+    /// Meetings whose five members announce within some seconds: topics no farther than `within`, and members.
+    fn meetings(&mut self, within: u64) -> Vec<(InfoHash, SocketAddr)> {
+        let topics: Vec<InfoHash> = (0..MEETINGS).map(|_| self.topic_within(within)).collect();
+        let mut announced = Vec::new();
+        for number in 0..5 * MEETINGS {
+            let (from, topic) = (self.stranger(), topics[number % MEETINGS]);
             let token = self.token(from, topic);
-            self.siege.members.0 += 1;
-            self.siege.members.1 += u64::from(self.announce(from, topic, &token));
+            self.announce(from, topic, &token);
+            announced.push((topic, from));
             self.pass(Duration::from_millis(100));
         }
+        announced
+    }
+
+    /// How many of these there are, and how many of them the machine names to somebody who asks.
+    fn named(&mut self, members: &[(InfoHash, SocketAddr)]) -> (u64, u64) {
+        let mut named = 0;
+        for &(info_hash, member) in members {
+            // From its own network, so that the answer has no limit but its size.
+            let asker = SocketAddr::from(([192, 168, 1, 77], 7_000));
+            let call = Call::GetPeers { info_hash, want: None, scrape: false };
+            let answers = self.machine.inject(asker, &ask(call, 6));
+            named += u64::from(answers.iter().any(|answer| match Message::parse(answer) {
+                Ok(Message { body: Body::Response(response), .. }) => {
+                    response.peers().any(|peer| peer == member)
+                }
+                _ => false,
+            }));
+        }
+        (members.len() as u64, named)
+    }
+
+    /// A topic that is no farther than this from the machine's id, in the first 64 bits.
+    fn topic_within(&mut self, distance: u64) -> InfoHash {
+        let mut topic = InfoHash(self.machine.dht().id(true).0);
+        let differs = (self.draw() % distance).to_be_bytes();
+        topic.0.iter_mut().zip(differs).for_each(|(byte, differs)| *byte ^= differs);
+        topic
     }
 
     fn pass(&mut self, time: Duration) {

@@ -36,7 +36,8 @@ impl Server {
             }
             for peer in addrs {
                 let new = Announcement { topic: TOPIC, peer, is_seed: n % 4 == 0, is_exempt: false };
-                let _ = dht.store.insert(now, &NodeId(TOPIC.0), new);
+                let home = dht.home(true);
+                let _ = dht.store.insert(now, &home, new);
             }
         }
         let mut store = |len: usize| {
@@ -294,7 +295,8 @@ fn strictness_holds_local_addresses_to_all_rules() {
         let ports = (1..100).filter(|&port| {
             let peer = SocketAddr::new(near.ip(), port);
             let new = server.dht.announcement(InfoHash([1; 20]), peer, false);
-            server.dht.store.insert(server.now, &NodeId([0; 20]), new).is_ok()
+            let home = server.dht.home(true);
+            server.dht.store.insert(server.now, &home, new).is_ok()
         });
         assert_eq!(ports.count() == limits::DHT_PEERS_PER_TOPIC_AND_IP, strict);
     }
@@ -327,13 +329,14 @@ fn a_scrape_is_answered_with_both_filters() {
 #[test]
 fn a_scrape_of_bep33s_vector() {
     let mut store = super::super::store::Store::default();
+    let home = super::super::store::Home { id: NodeId([0; 20]), nodes: None };
     let mut union = Bloom::default();
     let mut announce = |topic: u32, ip: IpAddr| {
         let mut hash = [0; 20];
         hash[..4].copy_from_slice(&topic.to_be_bytes());
         let (topic, peer) = (InfoHash(hash), SocketAddr::new(ip, 6_881));
         let new = Announcement { topic, peer, is_seed: false, is_exempt: true };
-        store.insert(Time::ZERO, &NodeId([0; 20]), new).unwrap();
+        store.insert(Time::ZERO, &home, new).unwrap();
         let (seeds, peers) = store.filters(&topic).unwrap();
         assert!(seeds.is_empty());
         union.merge(peers.as_bytes());

@@ -51,7 +51,8 @@ fn text(outcomes: &[(Attack, Outcome)], siege: &Siege) -> String {
         );
     }
     text += SIEGE_HEAD;
-    let Siege { reflected, honest, guessed, forged, rightful, stuffed, members, memory, .. } = *siege;
+    let Siege { reflected, honest, known, guessed, forged, rightful, stuffed: [any, close], memory, .. } =
+        *siege;
     let of = |(part, whole): (u64, u64)| format!("{part} of {whole}");
     let swap = |(whole, part): (u64, u64)| of((part, whole));
     let ratio =
@@ -65,20 +66,29 @@ fn text(outcomes: &[(Attack, Outcome)], siege: &Siege) -> String {
             "… all that was sent meanwhile and for 5 min after, bytes for each",
             ratio(siege.strangers_sent, siege.strangers_bytes),
         ),
-        ("… somebody honest was answered", swap(honest)),
+        ("… somebody honest and unknown was answered", swap(honest)),
+        ("… nodes that it knows were answered", swap(known)),
         ("answers with guessed transaction ids believed", swap(guessed)),
         ("forged tokens accepted", swap(forged)),
         ("rightful tokens accepted", swap(rightful)),
-        ("announcements of somebody with 40,000 addresses stored", swap(stuffed)),
-        ("… topics and peers stored then", format!("{} and {}", siege.stored.0, siege.stored.1)),
-        ("… members after that stored", swap(members)),
+        ("announcements of any topics from 40,000 addresses stored", swap(any.announced)),
+        ("… topics and peers stored then", format!("{} and {}", any.stored.0, any.stored.1)),
+        ("… members of before named after it", swap(any.before)),
+        ("… members who came after it named", swap(any.after)),
+        ("… of these, who announced where their topic does not belong", swap(any.elsewhere)),
+        ("announcements of topics next to its id from 40,000 addresses stored", swap(close.announced)),
+        ("… topics and peers stored then", format!("{} and {}", close.stored.0, close.stored.1)),
+        ("… members of before named after it", swap(close.before)),
+        ("… members who came after it named", swap(close.after)),
+        ("… of these, who announced where their topic does not belong", swap(close.elsewhere)),
         ("bytes of the machine: before, and at most", format!("{} and {}", memory.0, memory.1)),
     ];
     rows.iter().for_each(|(what, figure)| text += &format!("| {what} | {figure} |\n"));
     let unmet = unmet(outcomes, siege);
     text += "\n### Goals\n\n";
     text += "No topic hidden or hijacked by an attack; at most a byte of our own accord to a bystander for each byte received; no\n\
-             forged token and no guessed answer accepted; no more than 12 MB.\n\n";
+             forged token and no guessed answer accepted; whom it knows is answered; nine of ten members named, before and after a flood; no\n\
+             more than 12 MB.\n\n";
     if unmet.is_empty() {
         text += "All are reached.\n";
     }
@@ -103,7 +113,7 @@ fn unmet(outcomes: &[(Attack, Outcome)], siege: &Siege) -> Vec<String> {
             format!("{attack}: more was sent to a bystander than received"),
         );
     }
-    let Siege { reflected, spoofed_bytes, guessed, forged, rightful, memory, .. } = *siege;
+    let Siege { reflected, spoofed_bytes, guessed, forged, rightful, known, stuffed, memory, .. } = *siege;
     want(reflected.questions <= spoofed_bytes, "more was asked of a bystander than came in its name".into());
     want(
         2 * reflected.answers <= 7 * spoofed_bytes,
@@ -112,6 +122,13 @@ fn unmet(outcomes: &[(Attack, Outcome)], siege: &Siege) -> Vec<String> {
     want(forged.1 == 0, format!("{} forged tokens accepted", forged.1));
     want(guessed.1 == 0, format!("{} guessed answers believed", guessed.1));
     want(rightful.0 == rightful.1, "a rightful token was refused".into());
+    want(known.0 == known.1, format!("{} of {} questions of nodes it knows answered", known.1, known.0));
+    for (flood, of) in [("any topics", stuffed[0]), ("topics next to its id", stuffed[1])] {
+        for (who, (all, named)) in [("before", of.before), ("after", of.after)] {
+            let what = format!("a flood of {flood}: {named} of {all} members who came {who} it are named");
+            want(named * 10 >= all * 9, what);
+        }
+    }
     want(memory.1 <= 12 << 20, format!("{} bytes of memory", memory.1));
     unmet
 }
@@ -139,7 +156,9 @@ const SIEGE_HEAD: &str = "
 One production machine in server mode: 500 questions a second in a bystander's name for a minute; 4,000 a second for 15 s, each
 in the name of somebody else; 50,000 answers with guessed transaction ids from the addresses of nodes it knows; tokens of another
 address, topic or time, random, cut, with a bit flipped, and the exclusive or of three tokens of addresses whose exclusive or is the
-victim's, which is the right one where tokens are checksums; and 40,000 announcements from as many addresses.
+victim's, which is the right one where tokens are checksums; and 40,000 announcements from as many addresses, 500 a second, a quarter of
+one topic; then as many again, of topics closer to its id than any meeting. Before and after each flood ten meetings of five announce
+topics of which it is one of the eight closest nodes, as lookups find them, and ten such meetings topics of which it is not.
 
 | | |
 |---|---:|
