@@ -3,18 +3,19 @@
 
 Every server knows nodes of the same made-up crowd and is asked through a UDP socket of loopback, 32 questions under way at any
 time. The servers take turns within each round, and what counts is the median of the rounds. The aims are in the constants below;
-what misses them is named at the end. `--check` asserts those of reading KRPC, and nothing else: answers a second depend too much on
-what else a machine does to be asserted on one that is shared.
+what misses them is named at the end. `--check` asserts what has been reached of them, once more if it fails: the aims of reading
+KRPC, and of the rest what is held. Answers a second depend too much on what else a machine does, so there it is answers for a second
+of processor time, in which the kernel's share is included.
 """
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 from peers import FOREIGN, KINDS, NO_ITEMS, OURS, RIVALS, address, start
 
@@ -23,10 +24,13 @@ CROWD = 250
 SETTLE_S = 6
 # At least so many times as many answers as these, to every question.
 SOCKET_RATIOS = {"mainline": 1.5, "libtorrent": 1.0}
+# What `--check` asserts where the aim is not reached on a quiet machine.
+HELD_RATIOS = {("mainline", "ping"): 1.2}
 SERDE_RATIO = 10
 # What two runs of the same code differ by.
 NOISE = 1.1
 RSS_MB = 5
+HELD_RSS_MB = 7
 
 FOREIGN["crowd"] = [RIVALS, "crowd"]
 
@@ -47,9 +51,8 @@ def rss_mb(nodes):
 
 def cpu_s(nodes):
     """The processor time that all threads of a server have taken."""
-    with open(f"/proc/{pid(nodes)}/stat") as stat:
-        fields = stat.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    threads = Path(f"/proc/{pid(nodes)}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 def row(*cells):
@@ -57,7 +60,8 @@ def row(*cells):
 
 
 def sockets(kinds, rounds, seconds):
-    """The median of answers a second, by kind and question; and what an idle node of ours has in memory."""
+    """Our answers for each of another kind's, by kind and question: in a second, and in a second of processor time; and what an idle
+    node of ours has in memory."""
     with ExitStack() as stack:
         crowd = stack.enter_context(start("crowd", CROWD))
         servers = {kind: stack.enter_context(start(kind, 1, crowd.nodes[0])) for kind in kinds}
@@ -83,17 +87,23 @@ def sockets(kinds, rounds, seconds):
         for kind in kinds:
             cells = [f"{medians[kind, m]:,.0f}" if (kind, m) in medians else "–" for m in METHODS]
             row(kind, *cells, f"{sizes[kind, 'find_node']:.0f}", f"{rss_mb(servers[kind]):.1f}")
+        foreign = [(kind, method) for kind, method in medians if kind != OURS]
+        ratios = {(kind, method): medians[OURS, method] / max(1, medians[kind, method]) for kind, method in foreign}
+        frugal = {(kind, method): statistics.median(theirs / ours for theirs, ours in zip(costs[kind, method], costs[OURS, method]))
+                  for kind, method in foreign}
         for kind in kinds:
             if kind != OURS:
-                ratios = [f"{medians[OURS, m] / medians[kind, m]:.2f}" if medians.get((kind, m)) else "–" for m in METHODS]
-                row(f"ours / {kind}", *ratios, "", "")
+                row(f"ours / {kind}", *(f"{ratios[kind, m]:.2f}" if (kind, m) in ratios else "–" for m in METHODS), "", "")
         print("\nMicroseconds of processor time for an answer, the kernel's share included\n")
         row("", *METHODS)
         row(*["---"] * (len(METHODS) + 1))
         for kind in kinds:
             row(kind, *(f"{statistics.median(costs[kind, m]):.1f}" if (kind, m) in costs else "–" for m in METHODS))
+        for kind in kinds:
+            if kind != OURS:
+                row(f"{kind} / ours", *(f"{frugal[kind, m]:.2f}" if (kind, m) in frugal else "–" for m in METHODS))
         print(f"\nOurs when idle: {idle:.1f} MB resident")
-        return medians, idle
+        return ratios, frugal, idle
 
 
 def parsing(rounds):
@@ -118,26 +128,44 @@ def slow_parsing(read):
             yield f"reading a {message}: {times['serde_bencode'] / times[OURS]:.1f} times serde_bencode"
 
 
-def slow_sockets(medians, idle):
+def slow_sockets(ratios, frugal, idle):
     """Where ours answers less than it is to, or has more in memory."""
     for kind, wanted in SOCKET_RATIOS.items():
         for method in METHODS:
-            ratio = medians[OURS, method] / medians[kind, method]
-            if ratio < wanted:
-                yield f"{method}: {ratio:.2f} of {kind}, not {wanted}"
+            if ratios[kind, method] < wanted:
+                yield f"{method}: {ratios[kind, method]:.2f} of {kind}, not {wanted}"
     if idle > RSS_MB:
         yield f"{idle:.1f} MB resident when idle, more than {RSS_MB}"
 
 
+def lost_sockets(ratios, frugal, idle):
+    """Where ours has lost what had been reached."""
+    for kind, aim in SOCKET_RATIOS.items():
+        for method in METHODS:
+            wanted = HELD_RATIOS.get((kind, method), aim) / NOISE
+            if frugal[kind, method] < wanted:
+                yield f"{method}: {frugal[kind, method]:.2f} of {kind} for the same processor time, not {wanted:.2f}"
+    if idle > HELD_RSS_MB:
+        yield f"{idle:.1f} MB resident when idle, more than {HELD_RSS_MB}"
+
+
+def missed_by_us(options):
+    """What is not as it should be."""
+    kinds, misses = ([OURS, *SOCKET_RATIOS], lost_sockets) if options.check else (list(KINDS), slow_sockets)
+    missed = list(slow_parsing(parsing(51)))
+    return missed + list(misses(*sockets(kinds, options.rounds, options.seconds)))
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--check", action="store_true", help="only what is asserted: reading KRPC")
+    parser.add_argument("--check", action="store_true", help="only what is asserted, and once more if that fails")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0, help="how long each is asked in a round")
     options = parser.parse_args()
-    missed = list(slow_parsing(parsing(51)))
-    if not options.check:
-        missed += slow_sockets(*sockets(list(KINDS), options.rounds, options.seconds))
+    missed = missed_by_us(options)
+    if missed and options.check:
+        print("\nmissed, so once more:\n" + "\n".join(missed), flush=True)
+        missed = missed_by_us(options)
     if missed:
         sys.exit("\nmissed:\n" + "\n".join(missed))
 
