@@ -55,8 +55,13 @@ pub(super) enum Refusal {
 }
 
 impl Limiter {
-    /// Accounts for a question from `ip`. `is_proven`: it has shown that it receives what we send.
-    pub(super) fn admit(&mut self, now: Time, ip: IpAddr, is_proven: bool) -> Result<(), Refusal> {
+    /// Accounts for a question from `ip`. `is_proven`: whether it has shown that it receives what we send; asked only if it matters.
+    pub(super) fn admit(
+        &mut self,
+        now: Time,
+        ip: IpAddr,
+        is_proven: impl FnOnce() -> bool,
+    ) -> Result<(), Refusal> {
         let source = Source::of(ip);
         if let Some(&until) = self.bans.get(&source) {
             if now < until {
@@ -78,14 +83,13 @@ impl Limiter {
         if self.networks.get(&network).is_some_and(|bucket| !bucket.has(PER_PREFIX, now)) {
             return Err(Refusal::Prefix);
         }
-        let (budget, rate) = match is_proven && self.proven.has(PROVEN, now) {
-            true => (&mut self.proven, PROVEN),
-            false => (&mut self.global, GLOBAL),
-        };
-        if !budget.has(rate, now) {
+        if self.global.has(GLOBAL, now) {
+            self.global.take(GLOBAL, now);
+        } else if self.proven.has(PROVEN, now) && is_proven() {
+            self.proven.take(PROVEN, now);
+        } else {
             return Err(Refusal::Global);
         }
-        budget.take(rate, now);
         // Only now, when the global rate bounds how many come this far, is anything remembered of a stranger.
         self.make_room(now);
         let asker = self.sources.entry(source).or_default();
@@ -144,7 +148,7 @@ mod tests {
     }
 
     fn admit(limiter: &mut Limiter, now: Time, ip: IpAddr) -> Result<(), Refusal> {
-        limiter.admit(now, ip, false)
+        limiter.admit(now, ip, || false)
     }
 
     #[test]
@@ -200,11 +204,11 @@ mod tests {
             let now = at(u64::from(n) / 10);
             let _ = admit(&mut limiter, now, ip(n << 8));
             if n % 1_000 == 0 {
-                answered += u32::from(limiter.admit(now, ip(0xff_0000 + n / 1_000), true).is_ok());
+                answered += u32::from(limiter.admit(now, ip(0xff_0000 + n / 1_000), || true).is_ok());
             }
         }
         assert_eq!(answered, 50);
-        let at_once = (0..9_000).filter(|n| limiter.admit(at(60_000), ip(n << 8), true).is_ok()).count();
+        let at_once = (0..9_000).filter(|n| limiter.admit(at(60_000), ip(n << 8), || true).is_ok()).count();
         assert_eq!(at_once, 5_000, "theirs, and what all have");
     }
 

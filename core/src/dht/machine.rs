@@ -421,9 +421,11 @@ impl Dht {
     /// Whether a question from this address is to be answered; if not, it is counted.
     fn admits(&mut self, cx: &Cx<'_>, from: SocketAddr) -> bool {
         let ip = from.ip();
-        if !self.is_exempt(ip)
-            && let Err(refusal) = self.limiter.admit(cx.now, ip, self.proven.contains(ip))
-        {
+        let is_exempt = self.is_exempt(ip);
+        let Self { limiter, proven, v4, v6, .. } = self;
+        let table = if from.is_ipv4() { &v4.table } else { &v6.table };
+        let is_proven = || proven.contains(ip) || table.at(from).is_some();
+        if !is_exempt && let Err(refusal) = limiter.admit(cx.now, ip, is_proven) {
             *match refusal {
                 Refusal::Banned => &mut self.counters.dropped_banned,
                 Refusal::Ip => &mut self.counters.dropped_rate_ip,

@@ -75,12 +75,12 @@ fn text(outcomes: &[(Attack, Outcome)], siege: &Siege) -> String {
         ("… topics and peers stored then", format!("{} and {}", any.stored.0, any.stored.1)),
         ("… members of before named after it", swap(any.before)),
         ("… members who came after it named", swap(any.after)),
-        ("… of these, who announced where their topic does not belong", swap(any.elsewhere)),
+        ("… members who came after it with topics that belong elsewhere, named", swap(any.elsewhere)),
         ("announcements of topics next to its id from 40,000 addresses stored", swap(close.announced)),
         ("… topics and peers stored then", format!("{} and {}", close.stored.0, close.stored.1)),
         ("… members of before named after it", swap(close.before)),
         ("… members who came after it named", swap(close.after)),
-        ("… of these, who announced where their topic does not belong", swap(close.elsewhere)),
+        ("… members who came after it with topics that belong elsewhere, named", swap(close.elsewhere)),
         ("bytes of the machine: before, and at most", format!("{} and {}", memory.0, memory.1)),
     ];
     rows.iter().for_each(|(what, figure)| text += &format!("| {what} | {figure} |\n"));
@@ -158,7 +158,7 @@ in the name of somebody else; 50,000 answers with guessed transaction ids from t
 address, topic or time, random, cut, with a bit flipped, and the exclusive or of three tokens of addresses whose exclusive or is the
 victim's, which is the right one where tokens are checksums; and 40,000 announcements from as many addresses, 500 a second, a quarter of
 one topic; then as many again, of topics closer to its id than any meeting. Before and after each flood ten meetings of five announce
-topics of which it is one of the eight closest nodes, as lookups find them, and ten such meetings topics of which it is not.
+topics of which it is one of the eight closest nodes, as lookups find them; after it ten more announce topics of which it is not.
 
 | | |
 |---|---:|
