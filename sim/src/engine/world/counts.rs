@@ -42,7 +42,7 @@ pub struct HostCounts {
     pub received: u64,
     /// Bytes received.
     pub received_bytes: u64,
-    /// Calls of [`Host::on_wake`].
+    /// Calls of [`Host::on_wake`](crate::Host::on_wake).
     pub wakes: u64,
 }
 
