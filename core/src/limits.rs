@@ -106,6 +106,9 @@ pub const DHT_TOPICS: usize = 64;
 /// Items that are searched or put at once.
 pub const DHT_ERRANDS: usize = 32;
 
+/// Items that are stored again every hour.
+pub const DHT_KEPT_ITEMS: usize = 32;
+
 /// Topics whose peers are searched at once without being announced.
 pub const DHT_SEARCHES: usize = 32;
 

@@ -27,14 +27,14 @@ impl Dht {
         self.set_out(cx, errand);
     }
 
-    /// Stores a value at the eight nodes closest to its hash, which is returned: once, and for about two hours. To keep it
-    /// there, put it again every hour. The outcome comes as [`Event::Stored`] or [`Event::NotStored`].
+    /// Stores a value at the eight nodes closest to its hash, which is returned: once, and for about two hours; see
+    /// [`Dht::keep_item`]. The outcome comes as [`Event::Stored`] or [`Event::NotStored`].
     pub fn put_immutable(&mut self, cx: &mut Cx<'_>, value: Value) -> InfoHash {
         self.put(cx, Item::Immutable(value), None)
     }
 
-    /// Stores an item at the eight nodes closest to its target, which is returned: once, and for about two hours. To keep
-    /// it there, put it again every hour, best with a greater sequence number. The outcome comes as [`Event::Stored`] or
+    /// Stores an item at the eight nodes closest to its target, which is returned: once, and for about two hours; see
+    /// [`Dht::keep_item`]. The outcome comes as [`Event::Stored`] or
     /// [`Event::NotStored`].
     ///
     /// With `cas`, nodes that hold another sequence number than this refuse; that settles who was first when several
@@ -43,7 +43,7 @@ impl Dht {
         self.put(cx, item.into(), cas)
     }
 
-    fn put(&mut self, cx: &mut Cx<'_>, item: Item, cas: Option<i64>) -> InfoHash {
+    pub(super) fn put(&mut self, cx: &mut Cx<'_>, item: Item, cas: Option<i64>) -> InfoHash {
         let errand = Errand::new(item.id(), Task::Put { item, cas });
         let target = errand.target();
         self.set_out(cx, errand);
@@ -53,10 +53,12 @@ impl Dht {
     fn set_out(&mut self, cx: &mut Cx<'_>, errand: Errand) {
         let target = errand.target();
         if self.errands.len() >= limits::DHT_ERRANDS {
-            return self.tell(match errand.task {
-                Task::Get { .. } => Event::ItemSought { target, found: false, answered: 0 },
-                Task::Put { .. } => Event::NotStored { target, why: NotStored::Busy },
-            });
+            let outcome = match errand.task {
+                Task::Get { .. } => Outcome::Sought { found: false, answered: 0 },
+                Task::Put { .. } => Outcome::NotStored(NotStored::Busy),
+            };
+            self.on_put_over(cx.now, target, &outcome);
+            return self.tell(told(target, outcome));
         }
         self.last_errand.0 += 1;
         self.errands.insert(self.last_errand, errand);
@@ -111,6 +113,7 @@ impl Dht {
             let target = errand.target();
             if let Some(outcome) = errand.turn() {
                 let is_end = matches!(outcome, Outcome::NotStored(_));
+                self.on_put_over(cx.now, target, &outcome);
                 self.tell(told(target, outcome));
                 if is_end {
                     self.errands.remove(&id);
@@ -129,7 +132,10 @@ impl Dht {
             if let Some(errand) = self.errands.get(&id).filter(|errand| errand.is_over()) {
                 let outcome = errand.outcome();
                 self.errands.remove(&id);
-                outcome.into_iter().for_each(|outcome| self.tell(told(target, outcome)));
+                if let Some(outcome) = outcome {
+                    self.on_put_over(cx.now, target, &outcome);
+                    self.tell(told(target, outcome));
+                }
             }
         }
     }

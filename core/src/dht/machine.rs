@@ -5,6 +5,7 @@ use super::errand::{Errand, ErrandId};
 use super::health::{Health, Outcomes};
 use super::item_server::Gifts;
 use super::item_store::ItemStore;
+use super::keep::Keep;
 use super::lan::Lan;
 use super::limiter::{Limiter, Refusal};
 use super::lookup::Lookup;
@@ -55,6 +56,7 @@ pub struct Dht {
     pub(super) errands: BTreeMap<ErrandId, Errand>,
     pub(super) last_errand: ErrandId,
     pub(super) searches: BTreeMap<InfoHash, Search>,
+    pub(super) keep: Keep,
     pub(super) unverified: Unverified,
     pub(super) tokens: Tokens,
     pub(super) store: Store,
@@ -105,6 +107,7 @@ impl Dht {
             errands: BTreeMap::new(),
             last_errand: ErrandId::default(),
             searches: BTreeMap::new(),
+            keep: Keep::default(),
             unverified: Unverified::default(),
             tokens: Tokens::new(cx.rng),
             store: Store::default(),
@@ -175,6 +178,7 @@ impl Dht {
     pub fn on_wake(&mut self, cx: &mut Cx<'_>) {
         self.on_overdue(cx);
         self.keep_up(cx);
+        self.store_kept(cx);
         self.pump(cx);
         self.examine();
     }
@@ -186,6 +190,7 @@ impl Dht {
             (self.rpc.next_due(), "dht.answer"),
             (self.paced, "dht.pace"),
             (rounds, "dht.announce"),
+            (self.keep.next_due(), "dht.keep"),
             (self.unverified.next_due(), "dht.verify"),
             (self.next_expiry().map(|at| at.max(self.sweep_at)), "dht.expire"),
             (self.v4.next_wake(), "dht.upkeep"),
@@ -249,6 +254,7 @@ impl Dht {
             + self.contacted.footprint()
             + self.proven.footprint()
             + self.limiter.footprint()
+            + self.keep.footprint()
             + self.store.footprint()
             + self.items.footprint()
             + self.lookups.values().map(|lookup| lookup.footprint()).sum::<usize>()

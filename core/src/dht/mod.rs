@@ -36,6 +36,7 @@ mod item;
 mod item_client;
 mod item_server;
 mod item_store;
+mod keep;
 mod lan;
 mod late;
 mod limiter;

@@ -83,7 +83,7 @@ pub(crate) enum DhtCommand {
     },
 
     /// Store an item (BEP 44): without a key one that never changes, with a key one that its author can replace. It is kept for
-    /// about two hours; to keep it there, put it again every hour.
+    /// about two hours; with --stay for as long as you stay.
     #[command(after_help = AFTER_HELP)]
     Put {
         /// The value, of at most 996 bytes; `-` reads it from stdin, to the end.
@@ -91,6 +91,9 @@ pub(crate) enum DhtCommand {
         value: String,
         #[command(flatten)]
         signing: Signing,
+        /// Stay, and store it again every hour, until a newer version is there. Ctrl-C ends it.
+        #[arg(long, conflicts_with = "cas")]
+        stay: bool,
         #[command(flatten)]
         options: GuestOptions,
     },

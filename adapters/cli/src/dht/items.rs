@@ -80,13 +80,30 @@ fn show(report: &Report, item: &Item) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(super) fn put(value: &str, signing: &Signing, options: &GuestOptions, started: Instant) -> Exit {
+pub(super) fn put(
+    value: &str,
+    signing: &Signing,
+    stay: bool,
+    options: &GuestOptions,
+    started: Instant,
+) -> Exit {
     let item = match item(value, signing) {
         Ok(item) => item,
         Err(failure) => return Report::new(options, started).fail(&failure),
     };
     guest::run(options, started, async |guest| {
         let target = item.target();
+        if stay {
+            let tell = |outcome| match outcome {
+                // If nobody reads it, it is kept all the same.
+                Ok(nodes) => drop(guest.report.result("stored", lines::stored(target, nodes, &item), target)),
+                Err(why) => {
+                    guest.report.note(format_args!("not stored this time: {why}; trying again in a minute"))
+                }
+            };
+            guest.report.note("storing it again every hour; Ctrl-C ends that");
+            return Err(guest.dht.keep(item.clone(), tell).await.into());
+        }
         let nodes = guest.must(target, guest.dht.put(item.clone(), signing.cas)).await?;
         guest.report.result("stored", lines::stored(target, nodes, &item), target)?;
         let s = if nodes == 1 { "" } else { "s" };

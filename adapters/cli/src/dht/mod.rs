@@ -26,7 +26,9 @@ pub(crate) fn run(command: DhtCommand, started: Instant) -> Exit {
         DhtCommand::Get { target, public_key, salt, options } => {
             items::get(target, public_key, salt, &options, started)
         }
-        DhtCommand::Put { value, signing, options } => items::put(&value, &signing, &options, started),
+        DhtCommand::Put { value, signing, stay, options } => {
+            items::put(&value, &signing, stay, &options, started)
+        }
         DhtCommand::Key { file, json } => key::make(&file, json, started),
         DhtCommand::Stats(options) => look::stats(&options, started),
         DhtCommand::Table(options) => look::table(&options, started),

@@ -208,6 +208,30 @@ impl Dht {
         }
     }
 
+    /// Stores an item and keeps it there, until a newer version is: it is stored again about every hour, and a minute after nobody
+    /// took it. `told` learns each time how many nodes took it, or why none did. Ends by being dropped, and the nodes
+    /// forget the item two hours later; or, telling so, when a newer version is there, too much is kept already, or the node has
+    /// stopped.
+    pub async fn keep(&self, item: Item, mut told: impl FnMut(Result<usize, NotStored>)) -> DhtError {
+        let events = match self.begin(Task::Keep(item)).await {
+            Ok(events) => events,
+            Err(error) => return error,
+        };
+        loop {
+            match events.recv().await {
+                Ok(Event::Stored { nodes, .. }) => told(Ok(nodes)),
+                Ok(Event::NotStored { why, .. })
+                    if matches!(why, NotStored::Superseded { .. } | NotStored::Busy) =>
+                {
+                    return why.into();
+                }
+                Ok(Event::NotStored { why, .. }) => told(Err(why)),
+                Ok(_) => {}
+                Err(_) => return DhtError::Stopped,
+            }
+        }
+    }
+
     /// How far the search or the storing under this topic or target has come; `None` while nothing of it is under way.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use futures_lite::FutureExt as _;
 
 use super::builder::DhtBuilder;
 use super::handle::Dht;
-use super::waiting::{Call, MAX_CALLS, Outlook, Task, is_last};
+use super::waiting::{Call, MAX_CALLS, Outlook, Task};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::kept::Kept;
@@ -214,6 +214,7 @@ impl DhtNode {
                     Task::Get(id) => dht.get(cx, id, None),
                     Task::Put(Item::Immutable(value), _) => drop(dht.put_immutable(cx, value)),
                     Task::Put(Item::Mutable(item), cas) => drop(dht.put_mutable(cx, item, cas)),
+                    Task::Keep(item) => drop(dht.keep_item(cx, item)),
                 });
             }
             Call::Ready(reply) => {
@@ -258,8 +259,16 @@ impl DhtNode {
         for (_, told) in self.waiting.iter().filter(|waiting| concerned(waiting)) {
             let _ = told.try_send(event.clone());
         }
-        if is_last(event) {
-            self.waiting.retain(|waiting| !concerned(waiting));
+        // Whoever does not want to be told of an item that is kept does not want it kept.
+        let (waiting, over) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|(task, told)| !(told.is_closed() || task.concerns(event) && task.ends_with(event)));
+        self.waiting = waiting;
+        let over: Vec<(Task, Sender<Event>)> = over;
+        for (task, _) in over {
+            if let Task::Keep(item) = task {
+                self.dht.release_item(item.target());
+            }
         }
         // Whoever keeps a topic announced does that by asking again.
         if let Event::Announced { topic, .. } | Event::NotAnnounced { topic } = event {
@@ -474,6 +483,15 @@ mod tests {
             assert!(matches!(old, Err(DhtError::NotStored(NotStored::Superseded { .. }))), "{old:?}");
             let id = ItemId::Mutable { key: author.public(), salt: Salt::default() };
             assert_eq!(guest.get(id).await.unwrap().newest().await, Some(signed(2, b"two")));
+            let end = guest.keep(signed(1, b"one"), |told| panic!("{told:?}")).await;
+            assert!(matches!(end, DhtError::NotStored(NotStored::Superseded { .. })), "{end:?}");
+            let (tell, told) = async_channel::unbounded();
+            let keep = guest.keep(signed(4, b"four"), |outcome| tell.try_send(outcome).unwrap());
+            let is_told = async {
+                assert!(matches!(told.recv().await, Ok(Ok(nodes)) if nodes >= 1));
+                DhtError::Stopped
+            };
+            assert_eq!(keep.or(is_told).await, DhtError::Stopped);
 
             let table = guest.table().await.unwrap();
             assert_eq!(guest.stats().await.unwrap().nodes_v4, table.len());

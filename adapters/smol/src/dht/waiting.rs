@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use async_channel::Sender;
 use folkmoot_core::base::InfoHash;
-use folkmoot_core::dht::{Event, Item, ItemId, Known, Progress, Stats};
+use folkmoot_core::dht::{Event, Item, ItemId, Known, NotStored, Progress, Stats};
 use folkmoot_core::node::Trouble;
 
 /// Calls that may wait for the loop; beyond that the callers wait.
@@ -34,6 +34,8 @@ pub(super) enum Task {
     Announce(InfoHash, u16),
     Get(ItemId),
     Put(Item, Option<i64>),
+    /// Until a newer version is there, or nobody wants to be told any more.
+    Keep(Item),
 }
 
 /// Why a node may not be part of the network.
@@ -62,15 +64,24 @@ impl Task {
             (Self::Get(id), Event::Item { target, .. } | Event::ItemSought { target, .. }) => {
                 id.target() == *target
             }
-            (Self::Put(item, _), Event::Stored { target, .. } | Event::NotStored { target, .. }) => {
-                item.target() == *target
-            }
+            (
+                Self::Put(item, _) | Self::Keep(item),
+                Event::Stored { target, .. } | Event::NotStored { target, .. },
+            ) => item.target() == *target,
             _ => false,
         }
     }
 }
 
-/// Whether nothing more comes of a task after this event.
-pub(super) fn is_last(event: &Event) -> bool {
-    !matches!(event, Event::Peers { .. } | Event::Item { .. })
+impl Task {
+    /// Whether nothing more comes of it after this event, which concerns it.
+    pub(super) fn ends_with(&self, event: &Event) -> bool {
+        match (self, event) {
+            (Self::Keep(_), Event::NotStored { why, .. }) => {
+                matches!(why, NotStored::Superseded { .. } | NotStored::Busy)
+            }
+            (Self::Keep(_), _) => false,
+            (_, event) => !matches!(event, Event::Peers { .. } | Event::Item { .. }),
+        }
+    }
 }

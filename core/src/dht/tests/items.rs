@@ -291,3 +291,51 @@ fn a_refusal_of_what_is_held_already_is_success() {
         assert_eq!((errand.is_over(), is_success), (true, is_stored), "{held:?} {again}");
     }
 }
+
+#[test]
+fn what_is_kept_is_stored_again_and_a_newer_version_is_left_alone() {
+    let mut world = World::private(39, 12);
+    world.run(secs(1));
+    let (lasting, replaced) = (Item::Immutable(value("lasting")), Item::from(mutable(1, "first")));
+    for item in [&lasting, &replaced] {
+        world.with(3, |dht, cx| dht.keep_item(cx, item.clone()));
+    }
+    world.run(secs(5));
+    assert!(holders(&world, &lasting) >= 8 && holders(&world, &replaced) >= 8);
+    let stored = |world: &mut World, target: InfoHash| {
+        let is_it = |event: &Event| matches!(event, Event::Stored { target: of, .. } if *of == target);
+        told(world, 3).into_iter().filter(|event| is_it(event)).count()
+    };
+    world.hosts[3].events.clear();
+    // Longer than anybody keeps an item that is put once.
+    world.run(secs(5 * 3_600));
+    assert!(holders(&world, &lasting) >= 8 && holders(&world, &replaced) >= 8);
+    let again = stored(&mut world, lasting.target());
+    assert!((4..=6).contains(&again), "{again} times in five hours");
+    let newer = mutable(2, "second");
+    put(&mut world, 7, newer.clone(), None);
+    world.run(secs(3 * 3_600));
+    assert_eq!(holders(&world, &replaced), 0, "nobody has the first any more");
+    let kept = |world: &World| world.hosts[3].dht.keep.next_due().is_some();
+    assert!(kept(&world));
+    world.with(3, |dht, _| dht.release_item(lasting.target()));
+    assert!(!kept(&world), "what was replaced is kept no longer");
+    world.run(secs(3 * 3_600));
+    assert_eq!(holders(&world, &lasting), 0);
+}
+
+#[test]
+fn what_nobody_takes_is_tried_again_in_a_minute_and_not_without_bound() {
+    let mut world = World::new(40);
+    world.add("8.1.1.1:6881".parse().unwrap(), Config::default());
+    let item = |n: usize| Item::Immutable(Value::bytes(&n.to_be_bytes()).unwrap());
+    for n in 0..=limits::DHT_KEPT_ITEMS {
+        world.with(0, |dht, cx| dht.keep_item(cx, item(n)));
+    }
+    let busy = Event::NotStored { target: item(limits::DHT_KEPT_ITEMS).target(), why: NotStored::Busy };
+    assert!(world.has(0, |event| *event == busy));
+    world.hosts[0].events.clear();
+    world.run(secs(150));
+    let unanswered = Event::NotStored { target: item(0).target(), why: NotStored::Unanswered };
+    assert_eq!(world.hosts[0].events.iter().filter(|(_, event)| *event == unanswered).count(), 2);
+}
