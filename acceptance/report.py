@@ -203,7 +203,7 @@ def nothing_is_changed(scratch):
 def pictures_are_made(scratch):
     """the pictures of the documents are made by their command; those that are not as they would be made now are named"""
     made, kept = scratch / "pictures", ROOT / "sim/pictures"
-    subprocess.run([kept / "make", made], check=True, timeout=300, env={**os.environ, "MOOT_SIM": str(SIM)})
+    subprocess.run([kept / "make", made], check=True, timeout=1_200, env={**os.environ, "MOOT_SIM": str(SIM)})
     names = sorted(path.name for path in kept.glob("*.svg"))
     check(names == sorted(path.name for path in made.iterdir()), f"{names} are kept, others are made")
     for name in names:
