@@ -295,6 +295,15 @@ impl Link {
         }
     }
 
+    /// Whether there may be something to tell or to send now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.introduce.is_some()
+            || self.tell_due
+            || self.ask_due
+            || !self.prove.is_empty()
+            || !self.ready.is_empty()
+    }
+
     /// The log to send from next.
     pub(super) fn next_ready(&self) -> Option<LogId> {
         self.ready.front().copied()

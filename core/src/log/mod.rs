@@ -466,13 +466,18 @@ impl Log {
     /// The next frame for a linked device, of at most `max_bytes`; `None` if there is none, or none so small. A channel
     /// that has room for [`MAX_BODY`] bytes has room for any frame.
     ///
-    /// To be called for every linked device with room in its channel, until it gives `None`, after any other call.
+    /// To be called for every device of [`Log::ready`] with room in its channel, until it gives `None`, after any other call.
     pub fn pull(&mut self, cx: &mut Cx<'_>, device: DeviceId, max_bytes: usize) -> Option<Vec<u8>> {
         let frame = self.next_frame(cx, device, max_bytes);
         // One link changed. If it was the first that was due and is no more, one wake too early is cheaper than to ask them all.
         let due = self.links.get(&device).and_then(Link::next_wake);
         self.due = self.due.into_iter().chain(due).min();
         frame
+    }
+
+    /// The linked devices for which [`Log::pull`] has something.
+    pub fn ready(&self) -> impl Iterator<Item = DeviceId> {
+        self.links.iter().filter(|(_, link)| link.is_ready()).map(|(device, _)| *device)
     }
 
     fn next_frame(&mut self, cx: &mut Cx<'_>, device: DeviceId, max_bytes: usize) -> Option<Vec<u8>> {

@@ -2,6 +2,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use chacha20poly1305::aead::Aead as _;
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::identity::{Certificate, Keyring};
@@ -26,6 +27,7 @@ pub struct Record {
     member: MemberId,
     certificate: Certificate,
     details: Details,
+    digest: [u8; 8],
     /// As signed and padded: candidates of kinds that this version does not know are passed on untouched.
     bytes: [u8; Record::SIZE],
 }
@@ -155,6 +157,7 @@ impl Record {
             member: keyring.member(),
             certificate: keyring.certificate(),
             details,
+            digest: digest_of(&padded),
             bytes: padded,
         }
     }
@@ -203,7 +206,15 @@ impl Record {
         if !base::verify(device.as_bytes(), SIGNS, &statement, &signature) {
             return Err(RecordError::Signature);
         }
-        Ok(Self { device, fingerprint, member, certificate, details, bytes: *bytes })
+        Ok(Self {
+            device,
+            fingerprint,
+            member,
+            certificate,
+            details,
+            digest: digest_of(bytes),
+            bytes: *bytes,
+        })
     }
 
     /// The record as it travels in the open: sealed for the members with XChaCha20-Poly1305 and a fresh nonce,
@@ -260,11 +271,21 @@ impl Record {
         &self.details
     }
 
+    /// Stands for the record among members who may hold it too: the first bytes of its SHA-256.
+    pub fn digest(&self) -> [u8; 8] {
+        self.digest
+    }
+
     /// Whether this record is of a later run of the device than `other`, or a later one of the same run.
     pub fn is_newer_than(&self, other: &Self) -> bool {
         let age = |record: &Self| (record.details.incarnation, record.details.serial);
         age(self) > age(other)
     }
+}
+
+fn digest_of(bytes: &[u8; Record::SIZE]) -> [u8; 8] {
+    let hash: [u8; 32] = Sha256::digest(bytes).into();
+    std::array::from_fn(|n| hash[n])
 }
 
 /// The bit of a candidate's kind that says that the address is of IPv6.
@@ -533,7 +554,6 @@ mod tests {
         assert_eq!(bytes[223..225], [0x80, 0x20]);
         assert_eq!(bytes[242..246], [3, b'A', b'd', b'a']);
         assert_eq!(bytes[310..], [0; 138]);
-        use sha2::{Digest as _, Sha256};
         let hash: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hash, "995492136c7f040c87aff9520f03243d1de4322767a65ecfb1daa122c0570a3e");
     }

@@ -46,6 +46,8 @@ impl Node {
         match control {
             Control::Hello(_) | Control::Unknown(_) => {}
             Control::Members(records) => self.members_told(device, handle, &records),
+            Control::Known(digests) => self.members_known(device, handle, digests),
+            Control::Want(digests) => self.members_wanted(device, handle, &digests),
             Control::Departed(records) => self.departed_told(device, handle, &records),
             Control::Addresses(addresses) => self.rumour(handle, Source::Member, &addresses),
             Control::Leave => self.member_left(device, handle),
@@ -134,7 +136,9 @@ impl Node {
                 }
             }
         }
-        for device in self.present(handle) {
+        let open = self.meetings.get(&handle).and_then(|attendance| attendance.open());
+        let ready: Vec<_> = open.into_iter().flat_map(|open| open.log.ready()).collect();
+        for device in ready {
             self.pump(device);
         }
     }

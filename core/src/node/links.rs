@@ -84,6 +84,8 @@ pub(super) struct Dial {
     pub(super) greeted: BTreeMap<MeetingHandle, u32>,
     /// Devices that the other end was the first to tell of.
     pub(super) introduced: usize,
+    /// Records that the other end was told of by their digests, and may still ask for.
+    pub(super) offered: usize,
     /// Log frames that overtook their HELLO.
     pub(super) early: Vec<Vec<u8>>,
     /// Where this link sends to or was heard from; at most [`MAX_ADDRESSES`].
@@ -198,6 +200,7 @@ impl Dial {
             greeting: BTreeMap::new(),
             greeted: BTreeMap::new(),
             introduced: 0,
+            offered: 0,
             early: Vec::new(),
             addresses: BTreeSet::new(),
         }

@@ -92,6 +92,8 @@ pub struct Node {
     stirred: BTreeSet<MeetingHandle>,
     /// Whether a link that waits for its turn may have it.
     slots_freed: bool,
+    /// When something is due next, as it was after the last input.
+    wake: Option<Wake>,
     records_signed: Time,
     /// The candidates our records name.
     signed_candidates: Vec<Candidate>,
@@ -108,7 +110,7 @@ impl Node {
         let mut cx = context.cx();
         let me = Me::new(&mut cx, &config.identity, config.incarnation, config.name, config.security);
         let dht = Dht::new(config.dht, &mut cx);
-        Self {
+        let mut node = Self {
             me,
             sockets: Vec::new(),
             addresses: Addresses::default(),
@@ -123,13 +125,16 @@ impl Node {
             touched: BTreeSet::new(),
             slots_freed: false,
             stirred: BTreeSet::new(),
+            wake: None,
             records_signed: now,
             signed_candidates: Vec::new(),
             reconnect: config.reconnect,
             connect_timeout: config.connect_timeout,
             counters: Counters::default(),
             context,
-        }
+        };
+        node.wake = node.earliest_wake();
+        node
     }
 
     /// Takes in what happened. May be called any number of times before the next drain.
@@ -230,7 +235,8 @@ impl Node {
         for _ in 0..MAX_ROUNDS {
             self.wake_due();
             self.drain();
-            if self.earliest_wake().is_none_or(|wake| wake.at > self.context.now) {
+            self.wake = self.earliest_wake();
+            if self.wake.is_none_or(|wake| wake.at > self.context.now) {
                 break;
             }
         }
@@ -260,7 +266,9 @@ impl Node {
     fn wake_due(&mut self) {
         let now = self.context.now;
         self.stun.on_wake(&mut self.context.cx());
-        self.dht.on_wake(&mut self.context.cx());
+        if self.dht.next_wake().is_some_and(|wake| wake.at <= now) {
+            self.dht.on_wake(&mut self.context.cx());
+        }
         self.hosts.on_wake(&mut self.context);
         self.wake_links();
         if self.records_due() <= now {
@@ -290,7 +298,7 @@ impl Node {
     }
 
     fn next_wake(&mut self) -> Option<Wake> {
-        let wake = self.earliest_wake()?;
+        let wake = self.wake?;
         if wake.at > self.context.now {
             return Some(wake);
         }

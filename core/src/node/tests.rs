@@ -243,6 +243,45 @@ fn the_third_is_introduced_by_the_first_two() {
 }
 
 #[test]
+fn many_are_told_of_by_their_digests() {
+    let mut world = World::new();
+    let old: Vec<_> = (1..=11).map(|id| world.host(id, id, 1, "acid tulip")).collect();
+    let at: Vec<_> = old.iter().map(|&index| world.hosts[index].at).collect();
+    world.tell(old[0], &at[1..]);
+    world.run(Duration::from_secs(20));
+    assert!(old.iter().all(|&index| world.connected(index) == 10));
+
+    let new = world.host(12, 12, 1, "acid tulip");
+    world.tell(new, &at[..1]);
+    world.run(Duration::from_secs(10));
+    assert_eq!(world.connected(new), 11);
+    assert!(old.iter().all(|&index| world.connected(index) == 11));
+    let newcomer = world.hosts[new].node.device();
+    let offered = |world: &World, index: usize| {
+        let node = &world.hosts[index].node;
+        node.links.dial(newcomer).map_or(0, |dial| dial.offered)
+    };
+    assert_eq!(offered(&world, old[0]), 0, "whom it knew first it asked for everyone");
+    let others = old[1..].iter().map(|&index| offered(&world, index)).max();
+    assert_eq!(others, Some(10), "to others it owed no question");
+
+    // Who asks for what it was not told of, or twice, gets nothing.
+    let host = &mut world.hosts[old[0]];
+    let open = host.node.meetings[&MEETING].open().unwrap();
+    let digests: Vec<_> = open.roster.present().map(|person| person.record.digest()).collect();
+    assert_eq!(digests.len(), 11);
+    host.node.members_wanted(newcomer, MEETING, &digests);
+    let buffered = |host: &mut Host| {
+        let dial = host.node.links.dial_mut(newcomer).unwrap();
+        dial.link.buffered(crate::peer::Channel::Control)
+    };
+    assert_eq!(buffered(host), 0);
+    host.node.links.dial_mut(newcomer).unwrap().offered = 2;
+    host.node.members_wanted(newcomer, MEETING, &digests);
+    assert_eq!(buffered(host) / crate::meeting::Record::SIZE, 2);
+}
+
+#[test]
 fn another_code_hears_nothing_and_nobody_meets_themselves() {
     let mut world = World::new();
     let a = world.host(1, 1, 1, "acid tulip");

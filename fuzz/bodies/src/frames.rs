@@ -1,5 +1,5 @@
 use folkmoot_core::wire::frame;
-use folkmoot_core::wire::frame::control::{Control, MAX_LIST};
+use folkmoot_core::wire::frame::control::{Control, MAX_DIGESTS, MAX_LIST};
 use folkmoot_core::wire::frame::log::{Frame, MAX_ADMITS, MAX_BODY, MAX_HAVES, MAX_TEXT};
 
 /// Parses a frame of the control channel; what parses is encoded to what parses as the same.
@@ -9,6 +9,10 @@ pub fn frame_control(bytes: &[u8]) {
     let listed = match &control {
         Control::Members(list) | Control::Departed(list) => list.len(),
         Control::Addresses(list) => list.len(),
+        Control::Known(list) | Control::Want(list) => {
+            assert!(list.len() <= MAX_DIGESTS);
+            0
+        }
         _ => 0,
     };
     assert!(listed <= MAX_LIST);

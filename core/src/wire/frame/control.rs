@@ -11,6 +11,13 @@ use thiserror::Error as ThisError;
 /// The most records or addresses in one frame; a frame of full records stays below 16 KiB.
 pub const MAX_LIST: usize = 32;
 
+/// The most digests in one frame: of as many devices as are known in one meeting.
+pub const MAX_DIGESTS: usize = 512;
+
+/// Stands for a record: the first 8 bytes of its SHA-256. Who finds another record with the same digest, after some 2^64
+/// tries, keeps one member from telling one other of the first.
+pub type Digest = [u8; 8];
+
 /// The version of the protocol that [`Hello`] names.
 pub const VERSION: u16 = 1;
 
@@ -28,6 +35,10 @@ pub enum Control<'b> {
     Leave,
     /// Addresses found in the DHT that may be members', at most [`MAX_LIST`]: each knocks them.
     Addresses(Vec<SocketAddr>),
+    /// What the sender could tell with [`Control::Members`]: digests of the records, at most [`MAX_DIGESTS`].
+    Known(Vec<Digest>),
+    /// Those of them that the sender lacks, at most [`MAX_DIGESTS`].
+    Want(Vec<Digest>),
     /// Of a kind that this version does not know.
     Unknown(u32),
 }
@@ -51,7 +62,7 @@ pub enum ControlError {
     /// Not CBOR, or not of the right shape.
     #[error("malformed")]
     Malformed,
-    /// More than [`MAX_LIST`] entries.
+    /// More than [`MAX_LIST`] entries, or more than [`MAX_DIGESTS`] digests.
     #[error("too many entries")]
     TooMany,
 }
@@ -61,6 +72,8 @@ const MEMBERS: u32 = 1;
 const LEAVE: u32 = 2;
 const ADDRESSES: u32 = 3;
 const DEPARTED: u32 = 4;
+const KNOWN: u32 = 5;
+const WANT: u32 = 6;
 
 impl<'b> Control<'b> {
     /// Reads a body: the kind, then what belongs to it.
@@ -73,10 +86,12 @@ impl<'b> Control<'b> {
         let malformed = |_: Error| ControlError::Malformed;
         Ok(match d.u32().map_err(malformed)? {
             HELLO => Self::Hello(d.decode().map_err(malformed)?),
-            MEMBERS => Self::Members(list(&mut d, |d| d.bytes())?),
-            DEPARTED => Self::Departed(list(&mut d, |d| d.bytes())?),
+            MEMBERS => Self::Members(list(&mut d, MAX_LIST, |d| d.bytes())?),
+            DEPARTED => Self::Departed(list(&mut d, MAX_LIST, |d| d.bytes())?),
             LEAVE => Self::Leave,
-            ADDRESSES => Self::Addresses(list(&mut d, address)?),
+            ADDRESSES => Self::Addresses(list(&mut d, MAX_LIST, address)?),
+            KNOWN => Self::Known(list(&mut d, MAX_DIGESTS, digest)?),
+            WANT => Self::Want(list(&mut d, MAX_DIGESTS, digest)?),
             kind => Self::Unknown(kind),
         })
     }
@@ -87,8 +102,10 @@ impl<'b> Control<'b> {
         // Writing to a vector cannot fail.
         let _ = match self {
             Self::Hello(hello) => e.u32(HELLO).and_then(|e| e.encode(hello)).map(drop),
-            Self::Members(records) => records_of(&mut e, MEMBERS, records),
-            Self::Departed(records) => records_of(&mut e, DEPARTED, records),
+            Self::Members(records) => strings(&mut e, MEMBERS, records),
+            Self::Departed(records) => strings(&mut e, DEPARTED, records),
+            Self::Known(digests) => strings(&mut e, KNOWN, digests),
+            Self::Want(digests) => strings(&mut e, WANT, digests),
             Self::Leave => e.u32(LEAVE).map(drop),
             Self::Addresses(addresses) => {
                 e.u32(ADDRESSES).and_then(|e| e.array(addresses.len() as u64)).and_then(|e| {
@@ -107,25 +124,31 @@ impl<'b> Control<'b> {
     }
 }
 
-fn records_of(
+/// A kind, and a list of byte strings.
+fn strings(
     e: &mut Encoder<Vec<u8>>,
     kind: u32,
-    records: &[&[u8]],
+    strings: &[impl AsRef<[u8]>],
 ) -> Result<(), minicbor::encode::Error<Infallible>> {
-    e.u32(kind)?.array(records.len() as u64)?;
-    records.iter().try_for_each(|record| e.bytes(record).map(drop))
+    e.u32(kind)?.array(strings.len() as u64)?;
+    strings.iter().try_for_each(|string| e.bytes(string.as_ref()).map(drop))
 }
 
 /// A list of definite length, checked before anything is allocated.
 fn list<'b, T>(
     d: &mut Decoder<'b>,
+    most: usize,
     mut one: impl FnMut(&mut Decoder<'b>) -> Result<T, Error>,
 ) -> Result<Vec<T>, ControlError> {
     let len = d.array().ok().flatten().ok_or(ControlError::Malformed)?;
-    if len > MAX_LIST as u64 {
+    if len > most as u64 {
         return Err(ControlError::TooMany);
     }
     (0..len).map(|_| one(d).map_err(|_| ControlError::Malformed)).collect()
+}
+
+fn digest(d: &mut Decoder<'_>) -> Result<Digest, Error> {
+    d.bytes()?.try_into().map_err(|_| Error::message("not a digest"))
 }
 
 /// `[address bytes, port]`.
@@ -202,6 +225,8 @@ mod tests {
                 "192.0.2.1:6881".parse().unwrap(),
                 "[2001:db8::1]:1024".parse().unwrap(),
             ]),
+            Control::Known(vec![[1; 8], [2; 8]]),
+            Control::Want(vec![[3; 8]; MAX_DIGESTS]),
             Control::Unknown(99),
         ];
         for frame in frames {
@@ -231,9 +256,14 @@ mod tests {
             Err(ControlError::Malformed),
             "indefinite length"
         );
-        let frame = Control::Members(vec![b"one", b"two"]).encode();
-        for len in 0..frame.len() {
-            assert!(Control::parse(&frame[..len]).is_err(), "cut at {len}");
+        for frame in [Control::Members(vec![b"one", b"two"]), Control::Known(vec![[7; 8]; 3])] {
+            let frame = frame.encode();
+            for len in 0..frame.len() {
+                assert!(Control::parse(&frame[..len]).is_err(), "cut at {len}");
+            }
         }
+        let too_many = Control::Want(vec![[0; 8]; MAX_DIGESTS + 1]).encode();
+        assert_eq!(Control::parse(&too_many), Err(ControlError::TooMany));
+        assert_eq!(Control::parse(&[0x05, 0x81, 0x47, 1, 2, 3, 4, 5, 6, 7]), Err(ControlError::Malformed));
     }
 }
