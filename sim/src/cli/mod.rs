@@ -85,7 +85,7 @@ pub(crate) fn main() -> ExitCode {
 }
 
 /// [`Tier`], as it is written.
-#[derive(Clone, Copy, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum TierName {
     Stub,
     Real,
