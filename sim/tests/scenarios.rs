@@ -19,7 +19,7 @@ fn good(name: &str, seeds: std::ops::Range<u64>) {
 #[test]
 fn every_scenario_is_in_here() {
     // Below is one test each, so that they run side by side.
-    assert_eq!(NAMES.len(), 31);
+    assert_eq!(NAMES.len(), 32);
 }
 
 macro_rules! scenarios {
@@ -61,6 +61,7 @@ scenarios! {
     hostile_dht = "hostile-dht" for 0..2;
     one_way = "one-way" for 0..1;
     black_hole = "black-hole" for 0..1;
+    through_members = "through-members" for 0..2;
     hotel = "hotel" for 0..1;
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use folkmoot_sim::scenario::{Outcome, Property};
+use folkmoot_sim::scenario::{Company, Outcome, Property};
 use serde_json::json;
 
 /// What of a run is told.
@@ -24,6 +24,9 @@ pub(super) fn tell(out: &mut impl Write, outcome: &Outcome, how: Telling, wall: 
         for noted in &outcome.events {
             writeln!(out, "{} member {}: {:?}", noted.at, noted.member, noted.event)?;
         }
+    }
+    if outcome.cast.len() > 1 {
+        writeln!(out, "by the oracle {}", Company::of(&outcome.verdicts))?;
     }
     write!(out, "{outcome}")?;
     for figure in &outcome.figures {

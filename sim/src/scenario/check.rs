@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use folkmoot_core::base::{DeviceId, MemberId, Time};
 use folkmoot_core::node::{Event, MeetingHandle};
 
+use super::company::ways;
 use super::marks::Pairs;
 use super::property::Property;
 use super::waits::Waits;
@@ -31,6 +33,8 @@ pub struct Problems {
     pub more: usize,
 }
 
+/// How long it may take until members who are connected have told each other of all others.
+const INTRODUCTION: Duration = Duration::from_secs(5);
 /// Problems that are listed; the rest is counted.
 const LISTED: usize = 20;
 
@@ -40,7 +44,8 @@ const LISTED: usize = 20;
 /// its author's order, to its own author or into another meeting; nothing is acknowledged twice or before it
 /// arrived; nobody is connected twice, or to itself, or to who is not in the meeting.
 ///
-/// Liveness, when asked: whoever can connect by the oracle is connected, what was said has arrived and is acknowledged, who
+/// Liveness, when asked: whoever can connect by the oracle is connected, what was said has arrived and is acknowledged, with whom
+/// its author cannot connect through members between them, who
 /// left or died is gone, and who can connect to nobody is told. What each of these took is kept in any case.
 ///
 /// Each rule is a [`Property`].
@@ -78,6 +83,8 @@ struct Person {
     ever_joined: BTreeSet<u8>,
     /// Whom this run is connected to, by meeting, and which run of theirs it was.
     connected: BTreeMap<(u8, usize), u32>,
+    /// Since when.
+    since: BTreeMap<(u8, usize), Time>,
     /// Whom this run has been connected to, by meeting.
     met: BTreeSet<(u8, usize)>,
     /// Number of the last message this run heard, by meeting, author and run of the author.
@@ -98,6 +105,8 @@ struct Said {
     seq: Option<u64>,
     /// Whom its author's run had met by then: they must get it.
     audience: BTreeSet<usize>,
+    /// Who must get it through members: its author had been told of them.
+    beyond: BTreeSet<usize>,
     /// Who has it: the receiving run, by receiver; the latest if there were several.
     received: BTreeMap<usize, u32>,
     acknowledged: BTreeMap<usize, Time>,
@@ -118,6 +127,7 @@ impl Checker {
                 joined: BTreeSet::new(),
                 ever_joined: BTreeSet::new(),
                 connected: BTreeMap::new(),
+                since: BTreeMap::new(),
                 met: BTreeSet::new(),
                 last_heard: BTreeMap::new(),
                 numbered: BTreeMap::new(),
@@ -155,12 +165,14 @@ impl Checker {
         person.joined.remove(&meeting);
         // Who joins again meets everyone anew. What was heard stays heard: nothing comes twice in one run.
         person.connected.retain(|(of, _), _| *of != meeting);
+        person.since.retain(|(of, _), _| *of != meeting);
         person.met.retain(|(of, _)| *of != meeting);
         for other in &mut self.people {
             other.met.remove(&(meeting, who));
         }
         for said in self.said.iter_mut().filter(|said| said.meeting == meeting) {
             said.audience.remove(&who);
+            said.beyond.remove(&who);
         }
         for other in untold {
             let what =
@@ -202,9 +214,22 @@ impl Checker {
         self.by_text.insert(text.clone(), tag);
         let (received, acknowledged) = (BTreeMap::new(), BTreeMap::new());
         let met = self.people[author].met.iter().filter(|(where_met, _)| *where_met == meeting);
-        let audience = met.map(|(_, who)| *who).collect();
+        let audience: BTreeSet<_> = met.map(|(_, who)| *who).collect();
+        let mut beyond = self.introduced(at, author, meeting);
+        beyond.retain(|who| !audience.contains(who));
         let (text, again) = (text.clone(), text);
-        self.said.push(Said { meeting, author, run, text, at, seq: None, audience, received, acknowledged });
+        self.said.push(Said {
+            meeting,
+            author,
+            run,
+            text,
+            at,
+            seq: None,
+            audience,
+            beyond,
+            received,
+            acknowledged,
+        });
         (again, tag as u64)
     }
 
@@ -263,6 +288,7 @@ impl Checker {
         self.people[who].met.insert((meeting, other));
         self.pairs.connected.insert((who, other));
         self.waits.connected(at, (who, other, meeting), (self.people[who].run, run));
+        self.people[who].since.insert((meeting, other), at);
         let again = self.people[who].connected.insert((meeting, other), run).is_some();
         let what = || format!("connected to {other} in meeting {meeting} twice without a disconnection");
         again.then(|| (Property::Roster, what()))
@@ -279,6 +305,7 @@ impl Checker {
         let number = meeting.0 as u8;
         let was = other.and_then(|other| self.people[who].connected.remove(&(number, other)));
         if let Some(other) = other.filter(|_| was.is_some()) {
+            self.people[who].since.remove(&(number, other));
             self.waits.disconnected(at, (who, other, number));
             let owed = self.is_owed(Owed::Connection { who, to: other, meeting: number });
             self.waits.connection(at, (who, other, number), owed);
@@ -319,6 +346,7 @@ impl Checker {
             return Some((Property::Once, format!("heard {text:?} twice")));
         }
         self.waits.heard(at, said.at, (said.author, who, said.meeting));
+        self.pairs.through |= !self.best[said.author][who].direct;
         self.pairs.passed_on |= !listener.connected.contains_key(&(said.meeting, said.author));
         self.pairs.said_alone |= said.audience.is_empty();
         let last = listener.last_heard.insert((said.meeting, said.author, said.run), seq);
@@ -422,6 +450,7 @@ impl Checker {
             Owed::Farewell { .. } => Property::Gone,
             Owed::Burial { .. } => Property::Dead,
             Owed::Delivery { .. } => Property::Hear,
+            Owed::Passage { .. } => Property::Passage,
             Owed::Acknowledgement { .. } => Property::Acknowledge,
             Owed::Word { .. } => Property::Told,
         })
@@ -467,7 +496,9 @@ impl Checker {
             self.people[who].joined.iter().map(move |&meeting| Owed::Word { who, meeting })
         });
         let messages = (0..self.said.len()).flat_map(move |said| {
-            (0..count).flat_map(move |to| [Owed::Delivery { said, to }, Owed::Acknowledgement { said, to }])
+            (0..count).flat_map(move |to| {
+                [Owed::Delivery { said, to }, Owed::Passage { said, to }, Owed::Acknowledgement { said, to }]
+            })
         });
         connections.chain(messages).chain(words).filter(|&owed| self.is_owed(owed))
     }
@@ -503,6 +534,10 @@ impl Checker {
                 let said = &self.said[said];
                 self.is_for(said, to) && said.received.get(&to) != Some(&self.people[to].run)
             }
+            Owed::Passage { said, to } => {
+                let said = &self.said[said];
+                self.is_beyond(said, to) && said.received.get(&to) != Some(&self.people[to].run)
+            }
             Owed::Acknowledgement { said, to } => {
                 let said = &self.said[said];
                 self.is_for(said, to) && !said.acknowledged.contains_key(&to)
@@ -517,6 +552,32 @@ impl Checker {
         let is_here = author.run == said.run && author.joined.contains(&said.meeting);
         let is_member = person.joined.contains(&said.meeting);
         is_here && is_member && said.audience.contains(&to) && self.can_meet(said.author, to)
+    }
+
+    /// Whether a message must reach somebody through others: as in [`Checker::is_for`], but that its author cannot connect to
+    /// them now, or never could and was told of them; and there are members between the two.
+    fn is_beyond(&self, said: &Said, to: usize) -> bool {
+        let author = &self.people[said.author];
+        let is_here = author.run == said.run && self.is_in(said.author, said.meeting);
+        let is_expected =
+            said.beyond.contains(&to) || said.audience.contains(&to) && !self.can_meet(said.author, to);
+        if !is_here || !is_expected || !self.is_in(to, said.meeting) {
+            return false;
+        }
+        let pass = |a, b| self.is_in(b, said.meeting) && self.can_meet(a, b);
+        ways(said.author, self.people.len(), pass)[to].is_some()
+    }
+
+    /// Whom somebody has been told of by then: all who are connected to those it is connected to, and so on, since a while.
+    fn introduced(&self, at: Time, who: usize, meeting: u8) -> BTreeSet<usize> {
+        let count = self.people.len();
+        let sees = |a: usize, b: usize| {
+            let since = self.people[a].since.get(&(meeting, b));
+            self.people[a].connected.get(&(meeting, b)) == Some(&self.people[b].run)
+                && since.is_some_and(|since| *since + INTRODUCTION <= at)
+        };
+        let before = ways(who, count, |a, b| sees(a, b) && sees(b, a));
+        (0..count).filter(|other| before[*other].is_some()).collect()
     }
 
     fn explain(&self, owed: Owed) -> String {
@@ -535,6 +596,9 @@ impl Checker {
                 format!("{who} can connect to nobody in meeting {meeting}, and is not told of any trouble")
             }
             Owed::Delivery { said, to } => format!("{to} has not heard {:?}", self.said[said].text),
+            Owed::Passage { said, to } => {
+                format!("{to} has not heard {:?}, which others could pass on", self.said[said].text)
+            }
             Owed::Acknowledgement { said, to } => {
                 format!("{:?} is not acknowledged by {to}", self.said[said].text)
             }
@@ -566,6 +630,7 @@ impl Person {
     fn forget(&mut self) {
         self.joined.clear();
         self.connected.clear();
+        self.since.clear();
         self.met.clear();
         self.last_heard.clear();
         self.numbered.clear();
@@ -582,6 +647,7 @@ enum Owed {
     Burial { who: usize, to: usize, meeting: u8 },
     Word { who: usize, meeting: u8 },
     Delivery { said: usize, to: usize },
+    Passage { said: usize, to: usize },
     Acknowledgement { said: usize, to: usize },
 }
 

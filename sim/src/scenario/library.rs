@@ -14,7 +14,7 @@ const AD: Behavior = Behavior::AddressDependent;
 const APD: Behavior = Behavior::AddressAndPortDependent;
 
 /// The names of all scenarios, the default first, with what each is about.
-pub const NAMES: [(&str, &str); 31] = [
+pub const NAMES: [(&str, &str); 32] = [
     ("open-four", "four members on open hosts meet and talk"),
     ("nat-four", "four members behind different NATs, of which every pair can connect"),
     ("symmetric", "a symmetric NAT among lenient ones"),
@@ -51,11 +51,12 @@ pub const NAMES: [(&str, &str); 31] = [
     ("hostile-dht", "a third of the DHT is of no use or lies, and sybils crowd around the topic"),
     ("one-way", "what one sends does not reach another, while the way back is open"),
     ("black-hole", "a path begins to swallow large packets"),
+    ("through-members", "some cannot connect to each other, and hear each other through those who can"),
     ("hotel", "networks that let only some packets pass, NAT64, and broken IPv6"),
 ];
 
 /// Those that are kept as text, with it.
-const WRITTEN: [(&str, &str); 13] = [
+const WRITTEN: [(&str, &str); 14] = [
     ("saved", include_str!("../../scenarios/saved.scn")),
     ("lost-write", include_str!("../../scenarios/lost-write.scn")),
     ("no-way-in", include_str!("../../scenarios/no-way-in.scn")),
@@ -68,6 +69,7 @@ const WRITTEN: [(&str, &str); 13] = [
     ("hostile-dht", include_str!("../../scenarios/hostile-dht.scn")),
     ("one-way", include_str!("../../scenarios/one-way.scn")),
     ("black-hole", include_str!("../../scenarios/black-hole.scn")),
+    ("through-members", include_str!("../../scenarios/through-members.scn")),
     ("hotel", include_str!("../../scenarios/hotel.scn")),
 ];
 

@@ -11,7 +11,7 @@ use super::script::{Act, Scenario};
 use crate::net::{Behavior, BoxRules, DropReason, Gateway, Verdict, Why};
 
 /// All marks: an id that stays, and what it means.
-pub const MARKS: [(&str, &str); 58] = [
+pub const MARKS: [(&str, &str); 59] = [
     ("open", "a member on the internet itself was connected"),
     ("firewall", "a member behind a firewall was connected"),
     ("stacked", "a member behind two boxes was connected"),
@@ -62,6 +62,7 @@ pub const MARKS: [(&str, &str); 58] = [
     ("duplicated", "a link duplicated a packet"),
     ("history", "a newcomer was told what had been said before"),
     ("passed-on", "something was heard from others than its author"),
+    ("through-members", "something was heard from one to whom nobody there can connect"),
     ("to-nobody", "something was said while alone, and delivered later"),
     ("crash", "a member was killed and came back"),
     ("sleep", "a member slept for half a minute and came back"),
@@ -101,6 +102,7 @@ impl Marks {
         }
         marks.reach_if("duplicated", run.counts.duplicated > 0);
         marks.reach_if("passed-on", pairs.passed_on);
+        marks.reach_if("through-members", pairs.through);
         marks.reach_if("to-nobody", pairs.said_alone);
         if run.is_good() {
             marks.survived(scenario);
@@ -258,6 +260,8 @@ pub(super) struct Pairs {
     pub(super) connected: BTreeSet<(usize, usize)>,
     /// Whether something was heard from somebody else than its author.
     pub(super) passed_on: bool,
+    /// Whether something was heard from somebody who cannot be connected to.
+    pub(super) through: bool,
     /// Whether something that was said to nobody was delivered.
     pub(super) said_alone: bool,
 }

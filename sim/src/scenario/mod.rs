@@ -2,6 +2,7 @@
 //! is a function of the scenario and a seed.
 
 mod check;
+mod company;
 mod library;
 mod marks;
 pub mod matrix;
@@ -21,6 +22,7 @@ mod weight;
 mod wire;
 
 pub use check::{Problem, Problems};
+pub use company::Company;
 pub use library::{NAMES, UnknownScenario, about, find};
 pub use marks::{MARKS, Marks};
 pub use property::Property;

@@ -39,6 +39,8 @@ pub enum Property {
     Connect,
     /// Liveness: what is said is heard by everyone whom its author had met and can reach.
     Hear,
+    /// Liveness: what is said reaches whom its author cannot connect to, through members who can.
+    Passage,
     /// Liveness: what was heard is acknowledged.
     Acknowledge,
     /// Liveness: whoever leaves is gone from the others' lists.
@@ -57,7 +59,7 @@ pub enum Property {
 
 impl Property {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Invented,
         Self::Author,
         Self::Meeting,
@@ -76,6 +78,7 @@ impl Property {
         Self::Idle,
         Self::Connect,
         Self::Hear,
+        Self::Passage,
         Self::Acknowledge,
         Self::Gone,
         Self::Dead,
@@ -106,6 +109,7 @@ impl Property {
             Self::Idle => "S-idle",
             Self::Connect => "L1-connect",
             Self::Hear => "L2-hear",
+            Self::Passage => "L2-through",
             Self::Acknowledge => "L3-acknowledge",
             Self::Gone => "L4-gone",
             Self::Dead => "L4-dead",
@@ -151,6 +155,7 @@ impl Property {
             Self::Idle => "who has nothing to say sends little, and comes to hold no more",
             Self::Connect => "who can connect is connected",
             Self::Hear => "what is said is heard by everyone its author had met and can reach",
+            Self::Passage => "what is said gets through members to whom its author cannot connect",
             Self::Acknowledge => "what was heard is acknowledged",
             Self::Gone => "whoever leaves is gone from the others' lists",
             Self::Dead => "whoever is killed is gone from the others' lists",

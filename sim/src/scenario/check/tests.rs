@@ -265,3 +265,67 @@ fn very_many_problems_are_counted() {
     }
     assert_eq!((check.problems.list.len(), check.problems.more), (LISTED, 100 - LISTED));
 }
+
+/// Members 0 and 2 cannot connect to each other, and both can to 1, to whom they are connected.
+fn in_a_row() -> Checker {
+    let verdict = |a: usize, b: usize| match a.abs_diff(b) {
+        2 => Verdict::no(Why::UnknownPort),
+        _ => Verdict::yes(Why::BothStable),
+    };
+    let verdicts = (0..3).map(|a| (0..3).map(|b| verdict(a, b)).collect()).collect();
+    let mut check = Checker::new((0..3).map(|who| (device(who), member(who))), verdicts);
+    for who in 0..3 {
+        check.started(who);
+        check.joined(who, 0);
+    }
+    for (a, b) in [(0, 1), (1, 0), (1, 2), (2, 1)] {
+        check.event(NOW, a, &connected(b as u8));
+    }
+    check
+}
+
+#[test]
+fn what_is_said_is_owed_to_whom_members_can_pass_it_on() {
+    let mut check = in_a_row();
+    let early = check.says(NOW + Duration::from_secs(1), 0, 0);
+    let late = check.says(NOW + Duration::from_secs(6), 0, 0);
+    for (seq, (_, tag)) in (0..).zip([&early, &late]) {
+        check.event(NOW, 0, &sent(*tag, seq));
+    }
+    let owed = |check: &Checker| {
+        let through = check.pending().map(|(what, _)| what).filter(|what| what.contains("could pass on"));
+        through.collect::<Vec<_>>()
+    };
+    assert_eq!(owed(&check).len(), 1, "0 had not been told of 2 when it said the first: {:?}", owed(&check));
+    assert!(owed(&check)[0].starts_with("2 has not heard \"message 1 "), "{:?}", owed(&check));
+    // Nobody is between them any more, for a while.
+    check.severed(1, 2);
+    assert!(owed(&check).is_empty());
+    check.healed();
+    assert_eq!(owed(&check).len(), 1);
+    check.event(NOW, 2, &message(0, 1, &late.0));
+    assert!(owed(&check).is_empty());
+    assert!(check.pairs.through && check.problems == Problems::default());
+    // Who starts anew gets it again.
+    check.started(2);
+    check.joined(2, 0);
+    assert_eq!(owed(&check).len(), 1);
+    // What a run said that is gone is owed by nobody.
+    check.crashed(0);
+    assert!(owed(&check).is_empty());
+}
+
+#[test]
+fn who_is_cut_off_hears_through_others_what_is_said_meanwhile() {
+    let (mut check, [_, text]) = talking();
+    check.reckon(vec![vec![Verdict::yes(Why::BothStable); 3]; 3]);
+    let through =
+        |check: &Checker| check.pending().filter(|(what, _)| what.contains("could pass on")).count();
+    assert_eq!(through(&check), 0, "it is owed directly");
+    check.severed(0, 1);
+    assert_eq!(through(&check), 2, "2 is between them, and here");
+    check.event(NOW, 1, &message(0, 1, &text));
+    assert_eq!(through(&check), 1);
+    check.crashed(2);
+    assert_eq!(through(&check), 0);
+}
