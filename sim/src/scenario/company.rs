@@ -8,10 +8,18 @@ use crate::net::Verdict;
 /// What can become of a meeting, given who can connect to whom directly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Company {
-    /// Pairs that cannot connect, the smaller number first: why, and who is between them on a shortest way, if there is one.
-    apart: BTreeMap<(usize, usize), (Verdict, Option<Vec<usize>>)>,
+    /// Pairs that cannot connect, the smaller number first.
+    apart: BTreeMap<(usize, usize), Apart>,
     /// Who can reach each other, directly or through others.
     parts: Vec<Vec<usize>>,
+}
+
+/// Two who cannot connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Apart {
+    verdict: Verdict,
+    /// Who is between them on a shortest way, if there is one.
+    way: Option<Vec<usize>>,
 }
 
 /// Pairs that are named when a company is put in words; the rest is counted.
@@ -29,7 +37,7 @@ impl Company {
                 parts.push((0..count).filter(|b| *b == a || before[*b].is_some()).collect());
             }
             for b in (a + 1..count).filter(|b| !direct(a, *b)) {
-                apart.insert((a, b), (verdicts[a][b], between(a, b, &before)));
+                apart.insert((a, b), Apart { verdict: verdicts[a][b], way: between(a, b, &before) });
             }
         }
         Self { apart, parts }
@@ -47,7 +55,7 @@ impl Company {
 
     /// How many members what is said has to pass at most; 0 if all can connect, or nothing can reach all.
     pub fn hops(&self) -> usize {
-        let ways = self.apart.values().filter_map(|(_, way)| way.as_ref());
+        let ways = self.apart.values().filter_map(|apart| apart.way.as_ref());
         ways.map(Vec::len).max().filter(|_| self.is_whole()).unwrap_or(0)
     }
 }
@@ -56,9 +64,9 @@ impl Company {
 pub(super) fn ways(from: usize, count: usize, direct: impl Fn(usize, usize) -> bool) -> Vec<Option<usize>> {
     let (mut before, mut next) = (vec![None; count], VecDeque::from([from]));
     while let Some(here) = next.pop_front() {
-        for there in 0..count {
-            if there != from && before[there].is_none() && direct(here, there) {
-                before[there] = Some(here);
+        for (there, before) in before.iter_mut().enumerate() {
+            if there != from && before.is_none() && direct(here, there) {
+                *before = Some(here);
                 next.push_back(there);
             }
         }
@@ -94,7 +102,7 @@ impl fmt::Display for Company {
             let parts: Vec<_> = self.parts.iter().map(|part| list(part)).collect();
             write!(f, "never whole, in parts {}:", parts.join(" | "))?;
         }
-        for (n, ((a, b), (verdict, way))) in self.apart.iter().take(NAMED).enumerate() {
+        for (n, ((a, b), Apart { verdict, way })) in self.apart.iter().take(NAMED).enumerate() {
             write!(f, "{} {a} and {b} ", if n == 0 { "" } else { ";" })?;
             match way {
                 Some(way) => write!(f, "through {}, since {}", list(way), verdict.why)?,
