@@ -1,12 +1,13 @@
 //! `moot-sim world`.
 
+mod joins;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use folkmoot_core::node::Event;
 use folkmoot_sim::net::{Access, Endpoint, Mix, Outcome, Stack, Technique, judge, predicts};
 use folkmoot_sim::scenario::{self, Options, strangers};
 use folkmoot_sim::{Draws, Subject};
@@ -14,6 +15,7 @@ use folkmoot_sim_entropy::seeded;
 use serde_json::json;
 
 use super::Done;
+use joins::{Join, Joins};
 
 /// Lets strangers of a mix of networks meet: what can be expected, what packets can do, and what nodes do
 #[derive(clap::Args)]
@@ -61,6 +63,9 @@ const WINDOWS: [(&str, &str, f64, f64); 3] = [
     ("packets, IPv4", "home-home", 79.0, 87.0),
     ("packets, + IPv6", "both NATed", 75.0, 83.0),
 ];
+
+/// So many of the pairs with nodes are played a second time.
+const AGAIN: u64 = 50;
 
 pub(super) struct Pair {
     number: u64,
@@ -145,7 +150,7 @@ pub(super) fn find(arguments: &Arguments) -> Found {
         }
         rows.push((name.into(), row));
     }
-    let (row, disagreements) = nodes(arguments, &draws, &pairs);
+    let (row, joins, disagreements) = nodes(arguments, &draws, &pairs);
     rows.push(("nodes, + IPv6".into(), row));
     Found { rows, disagreements }
 }
@@ -155,10 +160,16 @@ pub(super) fn run(arguments: &Arguments) -> Done {
     let mut out = io::stdout().lock();
     if arguments.json {
         tell_json(&mut out, arguments, &rows)?;
+        writeln!(out, "{}", joins.json())?;
     } else {
         tell(&mut out, arguments, &rows)?;
+        writeln!(out, "\n{joins}")?;
     }
     let mut is_good = true;
+    for what in joins.broken() {
+        eprintln!("{what}");
+        is_good = false;
+    }
     for (number, what) in disagreements {
         eprintln!("pair {number}: {what}");
         is_good = false;
@@ -177,10 +188,10 @@ pub(super) fn run(arguments: &Arguments) -> Done {
 }
 
 /// Lets nodes try: how many connected, and where that is not what the oracle says.
-fn nodes(arguments: &Arguments, draws: &Draws, pairs: &[Pair]) -> (Row, BTreeMap<u64, String>) {
+fn nodes(arguments: &Arguments, draws: &Draws, pairs: &[Pair]) -> (Row, Joins, BTreeMap<u64, String>) {
     let pairs = &pairs[..pairs.len().min(usize::try_from(arguments.nodes).unwrap_or(usize::MAX))];
     let next = AtomicUsize::new(0);
-    let (mut row, mut wrong) = (Row::default(), BTreeMap::new());
+    let (mut row, mut joins, mut wrong) = (Row::default(), Joins::default(), BTreeMap::new());
     std::thread::scope(|scope| {
         let (results, received) = mpsc::channel();
         for _ in 0..arguments.jobs {
@@ -189,25 +200,30 @@ fn nodes(arguments: &Arguments, draws: &Draws, pairs: &[Pair]) -> (Row, BTreeMap
                 while let Some(pair) = pairs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let scenario = strangers(pair.both(), pair.delays(draws));
                     let seed = arguments.seed.wrapping_add(pair.number);
-                    let outcome = seeded(seed, || scenario::run(&scenario, seed, Options::default()));
-                    let met = |who| {
-                        outcome.events.iter().any(|noted| {
-                            noted.member == who && matches!(noted.event, Event::Connected { .. })
-                        })
-                    };
-                    let connected = met(0) && met(1);
-                    if results.send((pair, connected, scenario.to_string())).is_err() {
+                    let play =
+                        |entropy| seeded(entropy, || scenario::run(&scenario, seed, Options::default()));
+                    let outcome = play(seed);
+                    let join = Join::of(&outcome, pair.delays(draws));
+                    // The same under another order of all hash tables: nothing of it may follow from that.
+                    let again = join.filter(|_| pair.number < AGAIN).map(|_| play(!seed));
+                    let again = again.and_then(|again| Join::of(&again, pair.delays(draws)));
+                    let connected = join.is_some();
+                    let join = join.map(|join| (pair.number, join, again));
+                    if results.send((pair, connected, join, scenario.to_string())).is_err() {
                         return;
                     }
                 }
             });
         }
         drop(results);
-        for (pair, connected, scenario) in received {
+        for (pair, connected, join, scenario) in received {
             row.add(pair, connected);
             let judgement = judge(draws, pair.both(), Stack::Dual);
             // Who may connect by being quick, or by chance, owes nothing.
             let owed = judgement.packets == Outcome::Always && judgement.verdict.direct;
+            if let Some((number, join, again)) = join.filter(|_| owed) {
+                joins.add(number, join, again);
+            }
             let excluded = judgement.packets == Outcome::Never;
             if owed && !connected || excluded && connected {
                 let did = if connected { "connected" } else { "did not connect" };
@@ -219,7 +235,7 @@ fn nodes(arguments: &Arguments, draws: &Draws, pairs: &[Pair]) -> (Row, BTreeMap
             }
         }
     });
-    (row, wrong)
+    (row, joins, wrong)
 }
 
 fn tell(out: &mut impl Write, arguments: &Arguments, rows: &[(String, Row)]) -> io::Result<()> {
