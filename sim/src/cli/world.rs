@@ -130,6 +130,7 @@ impl Row {
 /// What can be expected of pairs, what packets can do and what nodes do; and where nodes and oracle disagree.
 pub(super) struct Found {
     pub(super) rows: Vec<(String, Row)>,
+    joins: Joins,
     disagreements: BTreeMap<u64, String>,
 }
 
@@ -152,11 +153,11 @@ pub(super) fn find(arguments: &Arguments) -> Found {
     }
     let (row, joins, disagreements) = nodes(arguments, &draws, &pairs);
     rows.push(("nodes, + IPv6".into(), row));
-    Found { rows, disagreements }
+    Found { rows, joins, disagreements }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Done {
-    let Found { rows, disagreements } = find(arguments);
+    let Found { rows, joins, disagreements } = find(arguments);
     let mut out = io::stdout().lock();
     if arguments.json {
         tell_json(&mut out, arguments, &rows)?;

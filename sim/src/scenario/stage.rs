@@ -30,6 +30,7 @@ pub(super) struct Stage {
     entries: Vec<SocketAddr>,
     /// What of that everyone is told of.
     told: Vec<SocketAddr>,
+    tells_nobody: bool,
     stun: Vec<Server>,
     dht_hosts: Vec<HostId>,
     stun_hosts: Vec<(HostId, Stun)>,
@@ -85,6 +86,7 @@ impl Stage {
             victims: None,
             entries: Vec::new(),
             told: Vec::new(),
+            tells_nobody: scenario.infrastructure.entries == 0,
             stun: Vec::new(),
             dht_hosts: Vec::new(),
             stun_hosts: Vec::new(),
@@ -108,7 +110,7 @@ impl Stage {
     /// Who can connect to whom directly, by the oracle, as the world is now.
     pub(super) fn verdicts(&self) -> Vec<Vec<Verdict>> {
         // Who is told of nobody and remembers nobody finds nobody.
-        let is_lost = self.told.is_empty() && !self.has_disks;
+        let is_lost = self.tells_nobody && !self.has_disks;
         let between = |a: &Member, b: &Member| match is_lost {
             true => Verdict::no(Why::NoRendezvous),
             false => self.world.can_connect(a.host, b.host),

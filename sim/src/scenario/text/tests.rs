@@ -203,6 +203,15 @@ fn all_that_can_happen_and_all_that_stands_around_is_read_back() {
 }
 
 #[test]
+fn the_example_in_the_documentation_is_a_scenario() {
+    let text = include_str!("../../../SCENARIOS.md");
+    let example = text.split("```").nth(1).and_then(|block| block.strip_prefix("text")).unwrap();
+    let scenario = Scenario::parse(example).unwrap_or_else(|flaw| panic!("{flaw}")).scenario;
+    assert_eq!((scenario.sites.len(), scenario.homes.len()), (2, 4));
+    assert_eq!(scenario.to_text().parse(), Ok(scenario));
+}
+
+#[test]
 fn no_text_panics() {
     let good = crate::scenario::find("storm", 1).unwrap().to_text();
     for (at, _) in good.char_indices() {
