@@ -6,11 +6,18 @@ use super::table::K;
 const SAMPLES: usize = 16;
 
 /// In a network of fewer nodes than this, nothing is alarming: its members may well be neighbours.
-const FEW: u64 = 256;
+pub(super) const FEW: u64 = 256;
 
 /// How unlikely closeness has to be, as the logarithm of the likelihood ratio: by chance alone this is exceeded in about
 /// one of 2,000 lookups.
 const ALARM: f64 = 6.0;
+
+/// More nodes than this are in no network: ids so close to a target were chosen.
+const MOST: f64 = 1e8;
+
+/// So many different targets in a row at which nodes are closer than the estimate allows speak against the estimate: one
+/// that is too low, from lookups that ended too early, would otherwise remain for ever.
+const WRONG: usize = 3;
 
 /// How many nodes the network has, by how close to each target the closest of them are.
 ///
@@ -23,6 +30,8 @@ const ALARM: f64 = 6.0;
 pub(super) struct Census {
     /// A target, and the distance of the `K`th closest node that answered.
     samples: VecDeque<([u8; 20], f64)>,
+    /// The same of the latest lookups that do not fit in with those.
+    doubted: Vec<([u8; 20], f64)>,
 }
 
 /// How many nodes an overlay of the network has.
@@ -36,8 +45,18 @@ pub struct Size {
 
 impl Census {
     /// A lookup ended with nodes at these distances, the closest first. One more of the same target replaces the one before.
+    /// What is alarming is left out, unless everything is.
     pub(super) fn add(&mut self, target: [u8; 20], distances: &[f64]) {
-        let Some(&kth) = distances.get(K - 1) else { return };
+        let Some(&kth) = distances.get(K - 1).filter(|kth| **kth * MOST > K as f64) else { return };
+        if self.is_alarming(distances) {
+            self.doubted.retain(|(known, _)| *known != target);
+            self.doubted.push((target, kth));
+            if self.doubted.len() >= WRONG {
+                self.samples = std::mem::take(&mut self.doubted).into();
+            }
+            return;
+        }
+        self.doubted.clear();
         self.samples.retain(|(known, _)| *known != target);
         self.samples.push_back((target, kth));
         if self.samples.len() > SAMPLES {
@@ -48,11 +67,12 @@ impl Census {
     /// The network is another one now.
     pub(super) fn clear(&mut self) {
         self.samples.clear();
+        self.doubted.clear();
     }
 
     /// The memory taken beyond its own size, in bytes.
     pub(super) fn footprint(&self) -> usize {
-        self.samples.capacity() * size_of::<([u8; 20], f64)>()
+        (self.samples.capacity() + self.doubted.capacity()) * size_of::<([u8; 20], f64)>()
     }
 
     pub(super) fn size(&self) -> Option<Size> {
@@ -168,6 +188,18 @@ mod tests {
         (0..20).for_each(|_| census.add([200; 20], &[1e-12; K]));
         let after = census.size().unwrap().nodes;
         assert!((before / 2..before * 2).contains(&after), "{before} {after}");
+    }
+
+    #[test]
+    fn an_estimate_that_is_much_too_low_does_not_last_and_sybils_do_not_replace_one() {
+        let mut rng = Rng::new([11; 32]);
+        let mut low = census(3, 700, &mut rng);
+        (10..20).for_each(|n| low.add([n; 20], &closest(100_000, &mut rng)));
+        assert!(low.size().unwrap().nodes > 50_000, "{:?}", low.size());
+        let mut right = census(3, 100_000, &mut rng);
+        let before = right.size();
+        (10..20).for_each(|n| right.add([n; 20], &[1e-12; K]));
+        assert_eq!(right.size(), before);
     }
 
     #[test]

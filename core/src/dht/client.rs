@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::Event;
+use super::census;
 use super::errand::Errand;
 use super::lookup::{Goal, Lookup, Pace};
 use super::machine::{Dht, Origin, is_plausible};
@@ -155,9 +156,11 @@ impl Dht {
         let is_local = |addr: SocketAddr| Scope::of(addr.ip()).is_local();
         let is_near = start.iter().map(|contact| contact.addr).chain(seeds.iter().copied()).all(is_local);
         let pace = if is_near { Pace::CALM } else { pace };
+        let nodes = self.overlay(ipv4).census.size().map(|size| size.nodes);
+        let nodes = nodes.filter(|nodes| *nodes >= census::FEW);
         self.last_lookup.0 += 1;
         self.counters.lookups += 1;
-        let lookup = Lookup::new(target, (goal, pace), ipv4, start, seeds);
+        let lookup = Lookup::new(target, (goal, pace), ipv4, nodes, start, seeds);
         self.lookups.insert(self.last_lookup, lookup.into());
         Some(self.last_lookup)
     }
@@ -208,14 +211,10 @@ impl Dht {
 
     /// Learns from a lookup that ended how large the network is, and whether somebody surrounds its target.
     fn count(&mut self, lookup: &Lookup) {
-        let distances = lookup.distances();
-        let census = &mut self.overlay_mut(lookup.is_ipv4()).census;
-        let is_alarming = census.is_alarming(&distances);
-        if is_alarming {
-            self.counters.alarms += 1;
-        } else {
-            census.add(lookup.target().0, &distances);
-        }
+        let (all, credible) = (lookup.distances(), lookup.credible_distances());
+        let is_alarming = self.overlay(lookup.is_ipv4()).census.is_alarming(&all);
+        self.counters.alarms += u64::from(is_alarming);
+        self.overlay_mut(lookup.is_ipv4()).census.add(lookup.target().0, &credible);
     }
 
     /// Tells of the peers that `source` named.

@@ -14,6 +14,19 @@ use crate::wire::krpc::Contact;
 /// more than these places.
 const UNBOUND: usize = K / 2;
 
+/// How many nodes may be within a distance at which one is expected on average: so many, and so many more for each that is
+/// expected. By chance that is exceeded once in a million lookups, and once in a few thousand if there are twice as many
+/// nodes as estimated.
+const CROWD: (f64, f64) = (UNBOUND as f64, 4.0);
+
+/// How many times as many of the closest are asked and announced to where somebody crowds around the target. Two who each
+/// see another part of the honest nodes there have some in common then.
+const WIDER: usize = 2;
+
+/// Questions of a lookup that may go to nodes whose ids do not follow from their addresses: fewer than
+/// [`limits::DHT_CANDIDATES`], so that whoever makes up ever closer ones does not use up all of them.
+const UNBOUND_ASKED: usize = limits::DHT_CANDIDATES * 2 / 5;
+
 /// Answers that may lie between us and a node. Each one halves the distance to the target several times over; a world
 /// that goes on for longer is made up.
 const HOPS: u8 = 16;
@@ -49,7 +62,7 @@ impl Pace {
     pub(super) const SWIFT: Self = Self { paths: 1, seeking: 5, ending: 14, spares: K, doubt: 2 };
     /// The same along two paths that share no node. The spares of the one are the closest of the other, so this asks
     /// two or three nodes more than one path does.
-    pub(super) const PAIRED: Self = Self { paths: 2, seeking: 6, ending: 8, doubt: 4, ..Self::SWIFT };
+    pub(super) const PAIRED: Self = Self { paths: 2, seeking: 6, ending: 10, doubt: 4, ..Self::SWIFT };
 }
 
 /// An iterative lookup (Kademlia): asks the closest nodes it knows for closer ones, until the [`K`] closest that are
@@ -60,6 +73,8 @@ impl Pace {
 /// - An answer adds [`K`] nodes at most, and a path keeps its share of the memory, so nobody crowds out what others named.
 /// - Nodes of one network, or with one id, are asked one at a time, the next only when the one before was silent. Whoever
 ///   names its own network over and over leads nowhere, and naming a node that does not exist does not hide one that does.
+/// - Of nodes closer together than chance puts them in a network of this size, only as many count as may be there by
+///   chance. Whoever crowds around a target gets those places, and the lookup goes on, wider, among the nodes around it.
 /// - Of several paths ([`Pace`]), one that ended elsewhere than the others contributes its own closest to the result.
 #[derive(Debug)]
 pub(super) struct Lookup {
@@ -67,12 +82,16 @@ pub(super) struct Lookup {
     goal: Goal,
     ipv4: bool,
     pace: Pace,
+    /// How many nodes there are, by estimate.
+    nodes: Option<f64>,
     /// The closest first.
     candidates: Vec<Candidate>,
     /// Addresses to start from whose ids are not known; each is asked once.
     seeds: Vec<(SocketAddr, State)>,
     /// How many addresses were asked, and how many of them were candidates.
     asked: (usize, usize),
+    /// How many of the candidates asked had ids that do not follow from their addresses.
+    unbound_asked: usize,
     /// How many answers came.
     answered: usize,
 }
@@ -93,6 +112,8 @@ pub(super) enum Goal {
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     contact: Contact,
+    /// How far it is from the target, as a share of the key space.
+    share: f64,
     /// Of an address of the internet.
     network: Option<Prefix>,
     /// Whether its id follows from its address.
@@ -149,12 +170,25 @@ impl Lookup {
         target: [u8; 20],
         (goal, pace): (Goal, Pace),
         ipv4: bool,
+        nodes: Option<u64>,
         start: Vec<Contact>,
         seeds: impl IntoIterator<Item = SocketAddr>,
     ) -> Self {
         let seeds = seeds.into_iter().map(|addr| (addr, State::New)).collect();
         let candidates = Vec::new();
-        let mut lookup = Self { target, goal, ipv4, pace, candidates, seeds, asked: (0, 0), answered: 0 };
+        let nodes = nodes.map(|nodes| nodes as f64);
+        let mut lookup = Self {
+            target,
+            goal,
+            ipv4,
+            pace,
+            nodes,
+            candidates,
+            seeds,
+            asked: (0, 0),
+            unbound_asked: 0,
+            answered: 0,
+        };
         for (nth, contact) in start.into_iter().enumerate() {
             lookup.consider(contact, nth % pace.paths, 0);
         }
@@ -218,6 +252,7 @@ impl Lookup {
             });
             if let Some(known) = self.candidates.get_mut(at) {
                 (known.state, known.path) = (State::Asked, paths.unwrap_or(known.path));
+                self.unbound_asked += usize::from(!known.is_bound);
             }
             self.asked.1 += 1;
         }
@@ -298,10 +333,16 @@ impl Lookup {
     /// are worth.
     pub(super) fn distances(&self) -> Vec<f64> {
         let answered = self.candidates.iter().filter(|candidate| candidate.state == State::Answered);
-        answered
-            .map(|candidate| census::share(&candidate.contact.id.distance(&self.target)))
-            .take(K)
-            .collect()
+        answered.map(|candidate| candidate.share).take(K).collect()
+    }
+
+    /// The same of those who tell how large the network is: if most of the closest have ids that anybody could have made up,
+    /// only of the others.
+    pub(super) fn credible_distances(&self) -> Vec<f64> {
+        let answered = || self.candidates.iter().filter(|candidate| candidate.state == State::Answered);
+        let is_made_up = answered().take(K).filter(|known| !known.is_bound).count() > UNBOUND;
+        let credible = answered().filter(|known| known.is_bound || !is_made_up);
+        credible.map(|candidate| candidate.share).take(K).collect()
     }
 
     /// The addresses that were asked and did not answer.
@@ -356,22 +397,33 @@ impl Lookup {
         })
     }
 
-    /// The closest `most` that count; of those beyond [`UNBOUND`] whose ids do not follow from their addresses, only as many
-    /// as it takes for want of others. Those come last.
+    /// The closest `most` that count, [`WIDER`] where they are a crowd; of those beyond [`UNBOUND`] whose ids do not follow
+    /// from their addresses, and of a crowd, only as many as it takes for want of others. Those come last.
     fn best(&self, most: usize, counts: impl Fn(&Candidate) -> bool) -> Vec<&Candidate> {
+        let is_left_out = |known: &Candidate| {
+            known.state == State::New && !known.is_bound && self.unbound_asked >= UNBOUND_ASKED
+        };
+        let counts = |known: &Candidate| counts(known) && !is_left_out(known);
         let (mut best, mut unbound, mut passed_over) = (Vec::with_capacity(most), 0, Vec::new());
+        let mut wanted = most;
         for candidate in self.candidates.iter().filter(|candidate| counts(candidate)) {
-            if best.len() == most {
+            if best.len() == wanted {
                 return best;
             }
-            if candidate.is_bound || unbound < UNBOUND * most / K {
+            let limit = self.nodes.map(|nodes| CROWD.0 + CROWD.1 * nodes * candidate.share);
+            let exceeds = |near: usize| limit.is_some_and(|limit| near as f64 + 1.0 > limit);
+            let is_crowd = exceeds(best.len());
+            if exceeds(best.len() + passed_over.len()) {
+                wanted = most * WIDER;
+            }
+            if !is_crowd && (candidate.is_bound || unbound < UNBOUND * most / K) {
                 unbound += usize::from(!candidate.is_bound);
                 best.push(candidate);
             } else {
                 passed_over.push(candidate);
             }
         }
-        let free = most - best.len();
+        let free = most.saturating_sub(best.len());
         best.extend(passed_over.into_iter().take(free));
         best
     }
@@ -402,11 +454,20 @@ impl Lookup {
         if waiting >= WAITING {
             return;
         }
+        // Those of doubtful worth take half of the room at most, whatever their number.
+        let is_bound = node_id::is_bound(&contact.id, contact.addr.ip());
+        let is_doubtful = self.is_doubtful(is_bound, census::share(&contact.id.distance(&self.target)));
         let of_path = |known: &&Candidate| known.path == path;
-        if self.candidates.iter().filter(of_path).count() >= limits::DHT_CANDIDATES / self.pace.paths {
+        let alike = |known: &&Candidate| of_path(known) && self.is_doubtful(known.is_bound, known.share);
+        let room = limits::DHT_CANDIDATES / self.pace.paths;
+        let crowded = is_doubtful && self.candidates.iter().filter(alike).count() >= room / 2;
+        if crowded || self.candidates.iter().filter(of_path).count() >= room {
             // The farthest that was not asked yet makes room for one that is closer.
-            let is_spare =
-                |known: &Candidate| of_path(&known) && matches!(known.state, State::New | State::Waiting);
+            let is_spare = |known: &Candidate| {
+                of_path(&known)
+                    && (!crowded || self.is_doubtful(known.is_bound, known.share))
+                    && matches!(known.state, State::New | State::Waiting)
+            };
             let Some(farthest) = self.candidates.iter().rposition(is_spare) else { return };
             let distance = |contact: &Contact| contact.id.distance(&self.target);
             if self
@@ -420,6 +481,11 @@ impl Lookup {
         }
         let state = if is_free { State::New } else { State::Waiting };
         self.insert(contact, (state, path, 1 << path, hops));
+    }
+
+    /// Whether anybody could have made up a node with such an id at such a distance.
+    fn is_doubtful(&self, is_bound: bool, share: f64) -> bool {
+        !is_bound || self.nodes.is_some_and(|nodes| nodes * share < 1.0)
     }
 
     /// Whoever waited for the node at this address is next.
@@ -443,7 +509,16 @@ impl Lookup {
     fn insert(&mut self, contact: Contact, (state, path, named_by, hops): (State, usize, u8, u8)) {
         let is_bound = node_id::is_bound(&contact.id, contact.addr.ip());
         let network = network(&contact);
-        let candidate = Candidate { contact, network, is_bound, state, path, named_by, hops };
+        let candidate = Candidate {
+            contact,
+            share: census::share(&contact.id.distance(&self.target)),
+            network,
+            is_bound,
+            state,
+            path,
+            named_by,
+            hops,
+        };
         let distance = contact.id.distance(&self.target);
         let at = self.candidates.partition_point(|known| known.contact.id.distance(&self.target) < distance);
         self.candidates.insert(at, candidate);

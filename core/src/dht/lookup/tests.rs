@@ -11,7 +11,7 @@ fn contact(distance: u8) -> Contact {
 
 fn lookup(start: &[u8]) -> Lookup {
     let start = start.iter().map(|&distance| contact(distance)).collect();
-    Lookup::new([0; 20], (Goal::Neighbours, Pace::CALM), true, start, [])
+    Lookup::new([0; 20], (Goal::Neighbours, Pace::CALM), true, None, start, [])
 }
 
 fn ask(lookup: &mut Lookup) -> Vec<u16> {
@@ -59,7 +59,7 @@ fn a_stalled_node_makes_room_and_is_waited_for_until_it_is_lost() {
 #[test]
 fn seeds_are_asked_at_once_and_become_candidates() {
     let seeds = (1..=10).map(|distance| contact(distance).addr);
-    let mut lookup = Lookup::new([0; 20], (Goal::Neighbours, Pace::CALM), true, Vec::new(), seeds);
+    let mut lookup = Lookup::new([0; 20], (Goal::Neighbours, Pace::CALM), true, None, Vec::new(), seeds);
     assert_eq!(ask(&mut lookup).len(), 10);
     (1..=9).for_each(|distance| lookup.on_answer(contact(distance), []));
     assert!(!lookup.is_done());
@@ -81,7 +81,7 @@ fn node(distance: u8, is_bound: bool) -> Contact {
 
 /// Everybody named answers. Returns the result, how many were asked, and how many of the result have bound ids.
 fn result_of(nodes: &[Contact]) -> (Vec<Contact>, usize, usize) {
-    let mut lookup = Lookup::new([0; 20], (Goal::Neighbours, Pace::CALM), true, nodes.to_vec(), []);
+    let mut lookup = Lookup::new([0; 20], (Goal::Neighbours, Pace::CALM), true, None, nodes.to_vec(), []);
     let mut asked = 0;
     while let Some((addr, _)) = lookup.next() {
         lookup.on_asked(addr);
@@ -197,7 +197,7 @@ fn a_world_without_end_ends() {
 
 fn paired(start: impl IntoIterator<Item = Contact>) -> Lookup {
     let start = start.into_iter().collect();
-    Lookup::new([0; 20], (Goal::Peers(InfoHash([0; 20])), Pace::PAIRED), true, start, [])
+    Lookup::new([0; 20], (Goal::Peers(InfoHash([0; 20])), Pace::PAIRED), true, None, start, [])
 }
 
 /// A node of one path names made-up nodes that all answer, and all are closest to the target. The other path is not
@@ -252,7 +252,7 @@ quickcheck! {
         };
         let pace = [Pace::CALM, Pace::SWIFT, Pace::PAIRED][usize::from(pace % 3)];
         let start = (0..3).map(|_| any(&mut rng)).collect();
-        let mut lookup = Lookup::new([0; 20], (Goal::Neighbours, pace), true, start, []);
+        let mut lookup = Lookup::new([0; 20], (Goal::Neighbours, pace), true, None, start, []);
         let (mut asked, mut under_way) = (Vec::new(), Vec::new());
         while !lookup.is_done() {
             while let Some((addr, id)) = lookup.next() {
