@@ -272,7 +272,7 @@ mod tests {
             lost.as_millis()
         };
         assert_eq!(lost_after(0, 0), 472, "at first, many are taken to be dead");
-        assert!((640..=665).contains(&lost_after(200, 0)));
+        assert!((630..=665).contains(&lost_after(200, 0)));
         assert_eq!(lost_after(0, 100), 472);
     }
 
@@ -283,7 +283,7 @@ mod tests {
         assert!(rpc.overdue(at(349)).is_none());
         assert!(matches!(rpc.overdue(at(350)), Some(Overdue::Stalled(_))));
         assert!(rpc.overdue(at(350)).is_none());
-        assert!(rpc.overdue(at(489)).is_none());
+        assert!(rpc.overdue(at(471)).is_none());
         assert!(matches!(rpc.overdue(at(473)), Some(Overdue::Lost(_))));
         assert_eq!(rpc.next_due(), Some(at(2_000)));
         assert!(matches!(rpc.overdue(at(2_000)), Some(Overdue::Dead(_))));
