@@ -112,6 +112,40 @@ fn made_up_ids_cannot_surround_a_target() {
     assert_eq!((closest.len(), bound), (8, 2), "for want of others");
 }
 
+/// Ids so close to a target are chosen, whatever they are bound to; a wrong estimate of the size does not change that.
+#[test]
+fn a_crowd_around_a_target_gets_some_places_and_the_lookup_goes_on_wider() {
+    let crowd = (1..=64).map(contact);
+    let others = (1..=60).map(|n| {
+        let mut other = contact(100 + n as u8);
+        other.id.0[..8].copy_from_slice(&(n * (u64::MAX / 100_000)).to_be_bytes());
+        other
+    });
+    let crowded: Vec<Contact> = crowd.take(30).chain(others.clone()).collect();
+    let honest_of = |nodes: Option<u64>, known: &[Contact]| {
+        let goal = (Goal::Neighbours, Pace::CALM);
+        let mut lookup = Lookup::new([0; 20], goal, true, nodes, known.to_vec(), []);
+        while let Some((addr, _)) = lookup.next() {
+            lookup.on_asked(addr);
+            lookup.on_answer(*known.iter().find(|known| known.addr == addr).unwrap(), []);
+        }
+        assert!(lookup.is_done());
+        let is_honest = |contact: &Contact| contact.addr.port() > 1_100;
+        let answered = lookup.candidates.iter().filter(|known| known.state == State::Answered);
+        let asked = answered.filter(|known| is_honest(&known.contact)).count();
+        (asked, lookup.closest().filter(is_honest).count())
+    };
+    for nodes in [50_000, 100_000, 200_000] {
+        let (asked, honest) = honest_of(Some(nodes), &crowded);
+        assert!(
+            asked > K && honest >= K / 2,
+            "{honest} in the end, {asked} asked, by an estimate of {nodes}"
+        );
+        assert_eq!(honest_of(Some(nodes), &others.clone().collect::<Vec<_>>()), (K, K), "nobody crowds");
+    }
+    assert_eq!(honest_of(None, &crowded).1, 0, "nothing is known of the network");
+}
+
 #[test]
 fn where_most_ids_are_bound_the_closest_are_the_result() {
     let nodes: Vec<Contact> = (1..=40).map(|n| node(n, n % 10 != 0)).collect();
