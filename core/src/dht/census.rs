@@ -23,15 +23,23 @@ const WRONG: usize = 3;
 ///
 /// Ids are spread evenly, so with `N` nodes the distances of the closest to any point, as shares of the key space, are the
 /// arrivals of a Poisson process of rate `N`: the `k`th is gamma-distributed with mean `k/N`. From `n` lookups, of
-/// which each tells the distance `d` of its `k`th, the estimate without bias is `(nk - 1) / Σd`, and its relative
-/// standard error is `1 / √(nk - 2)`. (Kademlia clients have long done this; the statistics are those of the order
+/// which each tells the distance `d` of its `k`th, the estimate without bias is `(Σk - 1) / Σd`, and its relative
+/// standard error is `1 / √(Σk - 2)`. (Kademlia clients have long done this; the statistics are those of the order
 /// statistics of even distributions.) Lookups miss one of twenty of the closest, so it comes out some 5 % low.
 #[derive(Debug, Default)]
 pub(super) struct Census {
-    /// A target, and the distance of the `K`th closest node that answered.
-    samples: VecDeque<([u8; 20], f64)>,
+    samples: VecDeque<Sample>,
     /// The same of the latest lookups that do not fit in with those.
-    doubted: Vec<([u8; 20], f64)>,
+    doubted: Vec<Sample>,
+}
+
+/// What a lookup tells: so many nodes are within that reach of the target.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    target: [u8; 20],
+    nodes: f64,
+    /// The distance of the farthest of them, as a share of the key space.
+    reach: f64,
 }
 
 /// How many nodes an overlay of the network has.
@@ -44,21 +52,26 @@ pub struct Size {
 }
 
 impl Census {
-    /// A lookup ended with nodes at these distances, the closest first. One more of the same target replaces the one before.
-    /// What is alarming is left out, unless everything is.
+    /// A lookup ended with nodes at these distances, the closest first, at least half of [`K`]. One more of the same target
+    /// replaces the one before. What is alarming is left out, unless everything is.
     pub(super) fn add(&mut self, target: [u8; 20], distances: &[f64]) {
-        let Some(&kth) = distances.get(K - 1).filter(|kth| **kth * MOST > K as f64) else { return };
+        let distances = distances.get(..K).unwrap_or(distances);
+        let (nodes, Some(&reach)) = (distances.len(), distances.last()) else { return };
+        if nodes < K / 2 || reach * MOST <= nodes as f64 {
+            return;
+        }
+        let sample = Sample { target, nodes: nodes as f64, reach };
         if self.is_alarming(distances) {
-            self.doubted.retain(|(known, _)| *known != target);
-            self.doubted.push((target, kth));
+            self.doubted.retain(|known| known.target != target);
+            self.doubted.push(sample);
             if self.doubted.len() >= WRONG {
                 self.samples = std::mem::take(&mut self.doubted).into();
             }
             return;
         }
         self.doubted.clear();
-        self.samples.retain(|(known, _)| *known != target);
-        self.samples.push_back((target, kth));
+        self.samples.retain(|known| known.target != target);
+        self.samples.push_back(sample);
         if self.samples.len() > SAMPLES {
             self.samples.pop_front();
         }
@@ -72,7 +85,7 @@ impl Census {
 
     /// The memory taken beyond its own size, in bytes.
     pub(super) fn footprint(&self) -> usize {
-        (self.samples.capacity() + self.doubted.capacity()) * size_of::<([u8; 20], f64)>()
+        (self.samples.capacity() + self.doubted.capacity()) * size_of::<Sample>()
     }
 
     pub(super) fn size(&self) -> Option<Size> {
@@ -106,11 +119,11 @@ impl Census {
     /// How many gaps between neighbours were seen, and how long they are together. Of four lookups or more, the one among the
     /// closest and the one among the farthest do not count, so that nobody shifts the estimate by gathering at one place.
     fn arrivals(&self) -> (f64, f64) {
-        let mut distances: Vec<f64> = self.samples.iter().map(|(_, kth)| *kth).collect();
-        distances.sort_by(f64::total_cmp);
-        let cut = usize::from(distances.len() >= 4);
-        let counted = distances.get(cut..distances.len() - cut).unwrap_or_default();
-        ((counted.len() * K) as f64, counted.iter().sum())
+        let mut samples: Vec<Sample> = self.samples.iter().copied().collect();
+        samples.sort_by(|a, b| (a.reach / a.nodes).total_cmp(&(b.reach / b.nodes)));
+        let cut = usize::from(samples.len() >= 4);
+        let counted = samples.get(cut..samples.len() - cut).unwrap_or_default();
+        (counted.iter().map(|it| it.nodes).sum(), counted.iter().map(|it| it.reach).sum())
     }
 }
 
@@ -156,8 +169,8 @@ mod tests {
         }
         assert_eq!(Census::default().size(), None);
         let mut few = Census::default();
-        few.add([0; 20], &closest(1_000, &mut rng)[..K - 1]);
-        assert_eq!(few.size(), None, "not from fewer than eight");
+        few.add([0; 20], &closest(1_000, &mut rng)[..K / 2 - 1]);
+        assert_eq!(few.size(), None, "not from fewer than four");
     }
 
     #[test]
@@ -200,6 +213,17 @@ mod tests {
         let before = right.size();
         (10..20).for_each(|n| right.add([n; 20], &[1e-12; K]));
         assert_eq!(right.size(), before);
+    }
+
+    #[test]
+    fn fewer_of_the_closest_tell_less_and_not_something_else() {
+        let mut rng = Rng::new([12; 32]);
+        let mut census = Census::default();
+        (0..16).for_each(|n| {
+            census.add([n; 20], &closest(100_000, &mut rng)[..if n % 2 == 0 { K } else { K / 2 }])
+        });
+        let size = census.size().unwrap();
+        assert!(size.nodes.abs_diff(100_000) < 3 * size.error && size.error > 9_000, "{size:?}");
     }
 
     #[test]

@@ -11,6 +11,9 @@ use super::table::Answered;
 use crate::base::{Cx, InfoHash, Scope};
 use crate::wire::krpc::{Call, Capabilities, Contact, ErrorReply, Response, Want};
 
+/// Nodes of our table that a lookup starts from, and half of those that it starts from if they are silent.
+const STARTS: usize = 8;
+
 /// The asking side: lookups, and what answers lead to.
 impl Dht {
     /// The question that an answer belongs to; if there is none, the answer is counted as dropped.
@@ -140,7 +143,8 @@ impl Dht {
             return None;
         }
         let overlay = self.overlay(ipv4);
-        let start = overlay.table.closest(&target, 16);
+        let (start, spares) =
+            (overlay.table.starts(&target, STARTS), overlay.table.closest(&target, 2 * STARTS));
         // The hosts everybody starts from are spared once there are others to ask. In a network that is as new as we are,
         // those others may all be on our side of it, and know nobody on the target's.
         let has_lead = start.len() >= 3 && overlay.table.leads_to(&target);
@@ -160,7 +164,8 @@ impl Dht {
         let nodes = nodes.filter(|nodes| *nodes >= census::FEW);
         self.last_lookup.0 += 1;
         self.counters.lookups += 1;
-        let lookup = Lookup::new(target, (goal, pace), ipv4, nodes, start, seeds);
+        let mut lookup = Lookup::new(target, (goal, pace), ipv4, nodes, start, seeds);
+        lookup.spare_starts(spares);
         self.lookups.insert(self.last_lookup, lookup.into());
         Some(self.last_lookup)
     }
@@ -304,12 +309,8 @@ impl Dht {
             Purpose::Lookup(id, _) => {
                 let Some(lookup) = self.lookups.get_mut(&id) else { return };
                 lookup.on_stall(pending.to);
-                // Only where there is nobody else to ask is the same node worth a second question.
-                if lookup.next().is_some() {
-                    None
-                } else {
-                    self.lookups.get(&id).map(|lookup| self.lookup_call(lookup))
-                }
+                let is_worth_it = lookup.is_worth_another(pending.to);
+                self.lookups.get(&id).filter(|_| is_worth_it).map(|lookup| self.lookup_call(lookup))
             }
             Purpose::Poll(info_hash) => Some(Call::GetPeers { info_hash, want: None, scrape: false }),
             // Whoever is not known to be there is not asked twice: its address may have been made up.

@@ -86,6 +86,8 @@ pub(super) struct Lookup {
     nodes: Option<f64>,
     /// The closest first.
     candidates: Vec<Candidate>,
+    /// More nodes to start from, if none of the first answers in time.
+    spare_starts: Vec<Contact>,
     /// Addresses to start from whose ids are not known; each is asked once.
     seeds: Vec<(SocketAddr, State)>,
     /// How many addresses were asked, and how many of them were candidates.
@@ -184,6 +186,7 @@ impl Lookup {
             pace,
             nodes,
             candidates,
+            spare_starts: Vec::new(),
             seeds,
             asked: (0, 0),
             unbound_asked: 0,
@@ -198,7 +201,8 @@ impl Lookup {
     /// The memory taken, in bytes.
     pub(super) fn footprint(&self) -> usize {
         let seeds = self.seeds.capacity() * size_of::<(SocketAddr, State)>();
-        size_of::<Self>() + self.candidates.capacity() * size_of::<Candidate>() + seeds
+        let spares = self.spare_starts.capacity() * size_of::<Contact>();
+        size_of::<Self>() + self.candidates.capacity() * size_of::<Candidate>() + seeds + spares
     }
 
     pub(super) fn target(&self) -> NodeId {
@@ -218,6 +222,11 @@ impl Lookup {
         let mut answered = self.candidates.iter().filter(|candidate| candidate.state == State::Answered);
         let closest = answered.next().map(|candidate| candidate.contact.id);
         Progress { asked: self.asked.0, answered: self.answered, closest }
+    }
+
+    /// Also starts from these if, when the first question stalls, nobody has answered.
+    pub(super) fn spare_starts(&mut self, contacts: Vec<Contact>) {
+        self.spare_starts = contacts;
     }
 
     /// Also starts from this address.
@@ -283,6 +292,7 @@ impl Lookup {
 
     pub(super) fn on_stall(&mut self, addr: SocketAddr) {
         self.set(addr, State::Stalled, |state| state == State::Asked);
+        self.fall_back();
     }
 
     pub(super) fn on_lost(&mut self, addr: SocketAddr) {
@@ -293,12 +303,24 @@ impl Lookup {
     pub(super) fn on_failed(&mut self, addr: SocketAddr) {
         self.set(addr, State::Failed, |state| !matches!(state, State::Answered | State::Waiting));
         self.make_way(addr);
+        self.fall_back();
     }
 
     /// Whether a node is among the [`K`] closest of all that are known and not given up.
     pub(super) fn is_among_closest(&self, addr: SocketAddr) -> bool {
         let alive = |known: &Candidate| !matches!(known.state, State::Failed | State::Waiting);
         self.best(K, alive).iter().any(|candidate| candidate.contact.addr == addr)
+    }
+
+    /// Whether a node that stalls is worth a second question: if it is one of the [`K`] closest, whose answers are what
+    /// the lookup is for, since one of 25 questions gets lost or its answer does; and if there is nobody else to ask.
+    pub(super) fn is_worth_another(&self, addr: SocketAddr) -> bool {
+        let hopeful = |known: &Candidate| {
+            matches!(known.state, State::New | State::Asked | State::Stalled | State::Answered)
+        };
+        let is_seed = || self.seeds.iter().any(|seed| seed.0 == addr);
+        self.best(K, hopeful).iter().any(|known| known.contact.addr == addr)
+            || (is_seed() && self.next().is_none())
     }
 
     /// Whether nothing that could still change the result is waited for.
@@ -336,13 +358,22 @@ impl Lookup {
         answered.map(|candidate| candidate.share).take(K).collect()
     }
 
-    /// The same of those who tell how large the network is: if most of the closest have ids that anybody could have made up,
-    /// only of the others.
+    /// The same of those who tell how large the network is: nobody if there are fewer than [`K`]. If most of the closest have
+    /// ids that anybody could have made up, only of the others, as far as the lookup was after them: [`UNBOUND`] at least.
     pub(super) fn credible_distances(&self) -> Vec<f64> {
-        let answered = || self.candidates.iter().filter(|candidate| candidate.state == State::Answered);
-        let is_made_up = answered().take(K).filter(|known| !known.is_bound).count() > UNBOUND;
-        let credible = answered().filter(|known| known.is_bound || !is_made_up);
-        credible.map(|candidate| candidate.share).take(K).collect()
+        let answered = |known: &Candidate| known.state == State::Answered;
+        let closest = || self.candidates.iter().filter(|known| answered(known)).take(K);
+        let mut credible: Vec<f64> = if closest().filter(|known| !known.is_bound).count() > UNBOUND {
+            let best = self.best(K, answered).into_iter().filter(|known| known.is_bound);
+            best.map(|known| known.share).take(K).collect()
+        } else {
+            closest().map(|known| known.share).collect()
+        };
+        if closest().count() < K {
+            credible.clear();
+        }
+        credible.sort_unstable_by(f64::total_cmp);
+        credible
     }
 
     /// The addresses that were asked and did not answer.
@@ -397,26 +428,33 @@ impl Lookup {
         })
     }
 
-    /// The closest `most` that count, [`WIDER`] where they are a crowd; of those beyond [`UNBOUND`] whose ids do not follow
+    /// The closest `most` that count, [`WIDER`] where somebody crowds; of those beyond [`UNBOUND`] whose ids do not follow
     /// from their addresses, and of a crowd, only as many as it takes for want of others. Those come last.
     fn best(&self, most: usize, counts: impl Fn(&Candidate) -> bool) -> Vec<&Candidate> {
         let is_left_out = |known: &Candidate| {
             known.state == State::New && !known.is_bound && self.unbound_asked >= UNBOUND_ASKED
         };
-        let counts = |known: &Candidate| counts(known) && !is_left_out(known);
         let (mut best, mut unbound, mut passed_over) = (Vec::with_capacity(most), 0, Vec::new());
-        let mut wanted = most;
-        for candidate in self.candidates.iter().filter(|candidate| counts(candidate)) {
-            if best.len() == wanted {
+        let (mut wanted, mut near) = (most, 0);
+        for candidate in &self.candidates {
+            let limit = self.nodes.map(|nodes| CROWD.0 + CROWD.1 * nodes * candidate.share);
+            let is_crowd = |near: usize| limit.is_some_and(|limit| near as f64 + 1.0 > limit);
+            // Who crowds is seen by all who may be there, whichever count.
+            if !matches!(candidate.state, State::Waiting | State::Lost | State::Failed) {
+                if is_crowd(near) {
+                    wanted = most * WIDER;
+                }
+                near += 1;
+            }
+            if !counts(candidate) || is_left_out(candidate) {
+                continue;
+            }
+            if best.len() >= wanted {
                 return best;
             }
-            let limit = self.nodes.map(|nodes| CROWD.0 + CROWD.1 * nodes * candidate.share);
-            let exceeds = |near: usize| limit.is_some_and(|limit| near as f64 + 1.0 > limit);
-            let is_crowd = exceeds(best.len());
-            if exceeds(best.len() + passed_over.len()) {
-                wanted = most * WIDER;
-            }
-            if !is_crowd && (candidate.is_bound || unbound < UNBOUND * most / K) {
+            // Whoever makes up ids takes no place from those whose ids are bound, and the other way round.
+            let alike = if candidate.is_bound { best.len() - unbound } else { unbound };
+            if !is_crowd(alike) && (candidate.is_bound || unbound < UNBOUND * most / K) {
                 unbound += usize::from(!candidate.is_bound);
                 best.push(candidate);
             } else {
@@ -486,6 +524,15 @@ impl Lookup {
     /// Whether anybody could have made up a node with such an id at such a distance.
     fn is_doubtful(&self, is_bound: bool, share: f64) -> bool {
         !is_bound || self.nodes.is_some_and(|nodes| nodes * share < 1.0)
+    }
+
+    /// Starts from more nodes if nobody has answered.
+    fn fall_back(&mut self) {
+        if self.answered == 0 {
+            for (nth, contact) in std::mem::take(&mut self.spare_starts).into_iter().enumerate() {
+                self.consider(contact, nth % self.pace.paths, 0);
+            }
+        }
     }
 
     /// Whoever waited for the node at this address is next.

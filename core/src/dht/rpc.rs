@@ -16,10 +16,10 @@ pub(super) type Tid = [u8; 4];
 /// When a question counts as unanswered.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// When an answer is not waited for any more, in percent of when it stalls: where many are dead, and where nobody is. Nine of
-/// ten who are alive have answered when a question stalls. Where a quarter is dead, three of four who stall are, and waiting
+/// When an answer is not waited for any more, in percent of when it stalls: where many are dead, and where nobody is. Six of
+/// seven who are alive have answered when a question stalls. Where a quarter is dead, two of three who stall are, and waiting
 /// mostly gains nothing; where nobody is, the slow are all that is missing.
-const LOST: (u32, u32) = (135, 190);
+const LOST: (u32, u32) = (140, 220);
 
 /// From this share of silence on, in thousandths, many are dead.
 const MANY_DEAD: u32 = 200;
@@ -271,9 +271,9 @@ mod tests {
             while rpc.overdue(now + Duration::from_secs(10)).is_some() {}
             lost.as_millis()
         };
-        assert_eq!(lost_after(0, 0), 472, "at first, many are taken to be dead");
-        assert!((630..=665).contains(&lost_after(200, 0)));
-        assert_eq!(lost_after(0, 100), 472);
+        assert_eq!(lost_after(0, 0), 490, "at first, many are taken to be dead");
+        assert!((720..=770).contains(&lost_after(200, 0)));
+        assert_eq!(lost_after(0, 100), 490);
     }
 
     #[test]
@@ -283,8 +283,8 @@ mod tests {
         assert!(rpc.overdue(at(349)).is_none());
         assert!(matches!(rpc.overdue(at(350)), Some(Overdue::Stalled(_))));
         assert!(rpc.overdue(at(350)).is_none());
-        assert!(rpc.overdue(at(471)).is_none());
-        assert!(matches!(rpc.overdue(at(473)), Some(Overdue::Lost(_))));
+        assert!(rpc.overdue(at(489)).is_none());
+        assert!(matches!(rpc.overdue(at(490)), Some(Overdue::Lost(_))));
         assert_eq!(rpc.next_due(), Some(at(2_000)));
         assert!(matches!(rpc.overdue(at(2_000)), Some(Overdue::Dead(_))));
         assert_eq!((rpc.len(), rpc.next_due()), (0, None));

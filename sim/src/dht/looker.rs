@@ -70,12 +70,22 @@ struct Watch {
     /// The eight live nodes closest to it: those who hold it.
     holders: Vec<Place>,
     answered: Vec<Place>,
-    first: Option<(Time, u32)>,
+    first: Option<First>,
     questions: u32,
     /// How many answers led to a node.
     hops: BTreeMap<SocketAddr, u32>,
     /// Whether another lookup of the machine's came in between.
     disturbed: bool,
+}
+
+/// The answer of the first holder.
+#[derive(Clone, Copy, Debug)]
+struct First {
+    at: Time,
+    /// How many answers led to it, its own included.
+    hops: u32,
+    /// How many questions were asked until then.
+    questions: u32,
 }
 
 const SOCKET: SocketId = SocketId(0);
@@ -161,11 +171,12 @@ impl<'a> Looker<'a> {
         self.run_for(Duration::from_secs(10));
         self.scene.stored_mut().remove(&topic.0);
         (!watch.disturbed).then(|| Sample {
-            first: watch.first.map(|(at, _)| at - began),
+            first: watch.first.map(|first| first.at - began),
+            questions_to_first: watch.first.map_or(watch.questions, |first| first.questions),
             end,
             questions: watch.questions,
             recall: watch.holders.iter().filter(|holder| watch.answered.contains(holder)).count() as u32,
-            hops: watch.first.map_or(0, |(_, hops)| hops),
+            hops: watch.first.map_or(0, |first| first.hops),
         })
     }
 
@@ -374,7 +385,7 @@ impl<'a> Looker<'a> {
         if let Some(place) = self.scene.ambient().find(from) {
             watch.answered.push(place);
             if watch.first.is_none() && watch.holders.contains(&place) {
-                watch.first = Some((self.now, hops));
+                watch.first = Some(First { at: self.now, hops, questions: watch.questions });
             }
         }
     }

@@ -76,7 +76,8 @@ pub struct Model<'a> {
     sent: u64,
     questions: u32,
     holders: Vec<Place>,
-    first: Option<(Time, u32)>,
+    /// When the first holder answered, how many answers led there, and how many questions had been asked.
+    first: Option<(Time, u32, u32)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -154,11 +155,12 @@ impl<'a> Model<'a> {
         }
         let answered = |holder: &&Place| model.state(**holder) == Some(State::Answered);
         Sample {
-            first: model.first.map(|(at, _)| at - Time::ZERO),
+            first: model.first.map(|(at, ..)| at - Time::ZERO),
+            questions_to_first: model.first.map_or(model.questions, |(_, _, questions)| questions),
             end: model.now - Time::ZERO,
             questions: model.questions,
             recall: model.holders.iter().filter(answered).count() as u32,
-            hops: model.first.map_or(0, |(_, hops)| hops),
+            hops: model.first.map_or(0, |(_, hops, _)| hops),
         }
     }
 
@@ -216,7 +218,7 @@ impl<'a> Model<'a> {
                 let hops = candidate.hops;
                 self.in_flight -= 1;
                 if self.first.is_none() && self.holders.contains(&place) {
-                    self.first = Some((self.now, hops));
+                    self.first = Some((self.now, hops, self.questions));
                 }
                 for named in self.ambient.answer(place, &self.target) {
                     self.insert(named, hops + 1, State::New);

@@ -5,6 +5,8 @@ use std::time::Duration;
 pub struct Sample {
     /// Until the first of the eight live nodes closest to the target answered; `None` if none did.
     pub first: Option<Duration>,
+    /// Questions sent until then; all of them if none did.
+    pub questions_to_first: u32,
     /// Until the looker called it done.
     pub end: Duration,
     /// Questions sent for it, with repetitions, and pings where the policy sends them.
@@ -24,6 +26,8 @@ pub struct Summary {
     pub failed: usize,
     /// To the first holder: median and 95th percentile.
     pub first: (u64, u64),
+    /// Questions until then, on average, in tenths.
+    pub questions_to_first: u64,
     /// To the end: median and 95th percentile.
     pub end: (u64, u64),
     /// Questions, on average, in tenths.
@@ -52,6 +56,7 @@ impl Summary {
             lookups: samples.len(),
             failed: samples.iter().filter(|sample| sample.first.is_none()).count(),
             first: percentiles(|sample| sample.first.unwrap_or(sample.end)),
+            questions_to_first: mean(10, |sample| sample.questions_to_first),
             end: percentiles(|sample| sample.end),
             questions: mean(10, |sample| sample.questions),
             recall: mean(100, |sample| sample.recall),

@@ -40,7 +40,7 @@ pub(super) struct Steps {
     taken: Vec<Step>,
 }
 
-/// Looks up the random targets of [`compare`](super::compare), with the production machine alone.
+/// Looks up the random targets of [`compare`](super::compare), with the production machine alone, in the first network.
 pub fn walks(conditions: Conditions) -> Vec<Walk> {
     let ambient = Ambient::new(conditions.seed, conditions.nodes, Chance::percent(conditions.dead));
     let law = Law::new(conditions.seed);
@@ -50,7 +50,7 @@ pub fn walks(conditions: Conditions) -> Vec<Walk> {
         looker.join();
         looker.run_for(conditions.stay);
         for index in 0..u64::from(conditions.targets) {
-            let sample = looker.look_up(InfoHash(conditions.target(number, index)));
+            let sample = looker.look_up(InfoHash(Conditions::target(conditions.seed, number, index)));
             walks.extend(sample.map(|sample| Walk { sample, steps: looker.steps().to_vec() }));
         }
     }
@@ -84,7 +84,8 @@ mod tests {
     #[test]
     fn a_walk_comes_near_its_target() {
         let stay = Duration::from_secs(60);
-        let conditions = Conditions { seed: 3, nodes: 2_000, dead: 0, lookers: 1, targets: 5, stay };
+        let conditions =
+            Conditions { seed: 3, networks: 1, nodes: 2_000, dead: 0, lookers: 1, targets: 5, stay };
         let walks = walks(conditions);
         assert!(walks.len() >= 4);
         for Walk { sample, steps } in walks {

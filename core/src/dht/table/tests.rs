@@ -63,6 +63,23 @@ quickcheck! {
         is_sound(&table) && table.closest(&target_id, K) == all && named == all
     }
 
+    fn starts_are_close_or_fast_and_all_while_there_are_few(seed: u8, target: [u8; 20], nodes: u8) -> bool {
+        let (mut table, mut rng) = (Table::new(NodeId([0; 20])), Rng::new([seed; 32]));
+        for n in 0..u32::from(nodes) * 4 {
+            let (first, rtt) = (rng.u64() as u8, Duration::from_millis(rng.below(400)));
+            let contact = node(n, first, &mut rng);
+            table.answered(at(1), contact, rtt);
+        }
+        let (starts, near) = (table.starts(&target, K), table.closest_entries(&target, WIDE));
+        let place = |entry: &Entry| distance(&entry.contact.id, &target);
+        let is_better = |a: &Entry, b: &Entry| place(a) < place(b) && a.rtt <= b.rtt;
+        let (chosen, left_out): (Vec<&Entry>, Vec<&Entry>) =
+            near.iter().partition(|entry| starts.contains(&entry.contact));
+        starts.is_sorted_by_key(|contact| distance(&contact.id, &target))
+            && starts.len() == if near.len() <= FEW { near.len() } else { K }
+            && chosen.iter().all(|start| !left_out.iter().any(|other| is_better(other, start)))
+    }
+
     fn refresh_targets_fall_into_their_bucket(seed: u8) -> bool {
         let (mut table, mut rng) = filled(600, seed);
         (0..table.buckets.len()).all(|_| {

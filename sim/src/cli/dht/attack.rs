@@ -19,15 +19,18 @@ pub(super) struct Arguments {
     /// Topics in all for each attack on lookups
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=100_000))]
     topics: u32,
+    /// What the network is like is a function of it
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// Fails if anything differs from the published figures (sim/snapshots/attacks.md)
-    #[arg(long, conflicts_with = "topics")]
+    #[arg(long, conflicts_with_all = ["topics", "seed"])]
     check: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Done {
-    let outcomes =
-        Attack::ALL.map(|attack| (attack, poison(1, attack, PAIRS, arguments.topics / PAIRS as u32)));
-    let siege = besiege(1);
+    let Arguments { topics, seed, .. } = *arguments;
+    let outcomes = Attack::ALL.map(|attack| (attack, poison(seed, attack, PAIRS, topics / PAIRS as u32)));
+    let siege = besiege(seed);
     let text = text(&outcomes, &siege);
     let mut out = io::stdout().lock();
     if arguments.check {
@@ -142,7 +145,9 @@ Made by `moot-sim dht attack`; `.ci/run` checks that it still says the same. Sim
 
 100,000 nodes of which a quarter are dead, laws as in [lookups.md](lookups.md). One production machine announces a topic, as a
 meeting does, then another one; both have been part of the attacked network for ten minutes. *Hidden*: the second is not told of the
-first in that round. *Hijacked*: no node that means well stores the first. Hostile nodes answer as fast as others. Those
+first in that round. *Hijacked*: no node that means well stores the first. Hostile nodes answer as fast as others. A machine enters
+through three random nodes; one of 125 whose three are all hostile never learns of an honest one, and is hidden with all its
+topics, which no rule of its own changes. With this seed there is none such; with other seeds (`--seed`) there are. Those
 around a topic are as well known to honest nodes as an honest node at that place; they take announcements and name only each other.
 To have 64 addresses from which ids around a given topic follow takes some ten million addresses to choose from.
 
