@@ -96,6 +96,8 @@ enum Victim {
     Topic(InfoHash),
     /// Of a topic, the peer of this network not heard of for longest.
     Peer(InfoHash, Source),
+    /// Of the topic announced, the peer of the announcer's own address not heard of for longest.
+    Own,
 }
 
 impl Home {
@@ -125,12 +127,16 @@ impl Peer {
         SocketAddr::new(self.ip, self.port)
     }
 
+    fn source(&self) -> Source {
+        Source::of(self.ip)
+    }
+
     fn network(&self) -> Source {
-        Source::of(self.ip).network()
+        self.source().network()
     }
 
     fn owner(&self) -> Source {
-        Source::of(self.ip).owner()
+        self.source().owner()
     }
 }
 
@@ -150,7 +156,8 @@ impl Store {
         }
         match self.place_for(home, &new)? {
             Some(Victim::Topic(hash)) => self.remove_topic(hash),
-            Some(Victim::Peer(hash, network)) => self.remove_oldest(hash, network),
+            Some(Victim::Peer(hash, network)) => self.remove_oldest(hash, |peer| peer.network() == network),
+            Some(Victim::Own) => self.remove_oldest(topic, |known| known.source() == Source::of(peer.ip())),
             None => {}
         }
         // A full topic loses the one not heard of for longest of the network that has most there, so that neither a flood
@@ -158,7 +165,7 @@ impl Store {
         if self.of(&topic).len() >= limits::DHT_PEERS_PER_TOPIC
             && let Some(network) = self.crowd(&topic)
         {
-            self.remove_oldest(topic, network);
+            self.remove_oldest(topic, |peer| peer.network() == network);
         }
         self.change(topic, |kept| {
             kept.belongs = belongs;
@@ -257,12 +264,16 @@ impl Store {
         let source = Source::of(peer.ip());
         let network = source.network();
         let peers = self.of(&topic);
-        let here = || peers.iter().filter(|known| Source::of(known.ip) == source).count();
+        // Whoever has its share of a topic changes it: a NAT that restarts gives a member one port after another, and nobody
+        // is at the former ones. Nobody else has less by it.
+        let here = || peers.iter().filter(|known| known.source() == source).count();
+        if !is_exempt && here() >= limits::DHT_PEERS_PER_TOPIC_AND_IP {
+            return Ok(Some(Victim::Own));
+        }
         let has_share = is_exempt
             || (self.shares.of(source) < limits::DHT_PEERS_PER_IP
                 && self.shares.of_network(network) < limits::DHT_PEERS_PER_NETWORK
-                && self.shares.of_network_in(network, topic) < limits::DHT_PEERS_PER_TOPIC_AND_NETWORK
-                && here() < limits::DHT_PEERS_PER_TOPIC_AND_IP);
+                && self.shares.of_network_in(network, topic) < limits::DHT_PEERS_PER_TOPIC_AND_NETWORK);
         if !has_share {
             return Err(Full::Share);
         }
@@ -304,8 +315,9 @@ impl Store {
         networks.rev().max_by_key(|network| self.shares.of_network_in(*network, *topic))
     }
 
-    fn remove_oldest(&mut self, topic: InfoHash, network: Source) {
-        if let Some(oldest) = self.of(&topic).iter().position(|peer| peer.network() == network) {
+    /// Removes, of those peers of a topic, the one not heard of for longest.
+    fn remove_oldest(&mut self, topic: InfoHash, those: impl Fn(&Peer) -> bool) {
+        if let Some(oldest) = self.of(&topic).iter().position(those) {
             self.remove(topic, oldest..oldest + 1);
         }
     }
@@ -419,7 +431,11 @@ mod tests {
     fn an_address_and_a_network_have_their_shares() {
         let mut store = Store::default();
         let ports = |store: &mut Store, topic, ip| {
-            (1..100).filter(|&port| put(store, Time::ZERO, topic, peer(ip, port)).is_ok()).count()
+            let before = store.sizes().1;
+            for port in 1..100 {
+                let _ = put(store, Time::ZERO, topic, peer(ip, port));
+            }
+            store.sizes().1 - before
         };
         assert_eq!(ports(&mut store, topic(1), 1), limits::DHT_PEERS_PER_TOPIC_AND_IP);
         let topics = (2..200).filter(|&n| put(&mut store, Time::ZERO, topic(n), peer(1, 1)).is_ok()).count();
@@ -434,6 +450,29 @@ mod tests {
         let exempt =
             |port| Announcement { topic: topic(1), peer: peer(1, port), is_seed: false, is_exempt: true };
         assert!((1_000..1_100).all(|port| store.insert(Time::ZERO, &HOME, exempt(port)).is_ok()));
+    }
+
+    /// A member whose NAT restarts again and again is found at its last port, and its neighbours lose nothing by it.
+    #[test]
+    fn the_last_ports_of_an_address_stay() {
+        let mut store = Store::default();
+        let neighbour = peer(2, 1);
+        assert_eq!(put(&mut store, Time::ZERO, topic(1), neighbour), Ok(true));
+        assert_eq!(put(&mut store, Time::ZERO, topic(2), peer(1, 1)), Ok(true));
+        let most = limits::DHT_PEERS_PER_TOPIC_AND_IP as u16;
+        for port in 1..100 {
+            let now = Time::from_millis(u64::from(port) * 1_000);
+            let new = Announcement { topic: topic(1), peer: peer(1, port), is_seed: false, is_exempt: false };
+            assert!(store.has_room(&HOME, &new));
+            assert_eq!(store.insert(now, &HOME, new), Ok(true), "{port}");
+            // One that announces all the while is not what gives way.
+            assert_eq!(put(&mut store, now, topic(1), peer(1, 1)), Ok(false));
+            assert!(is_sound(&store));
+        }
+        let last = (100 - most + 1..100).chain([1]).map(|port| peer(1, port));
+        let expected: BTreeSet<_> = last.chain([neighbour]).collect();
+        assert_eq!(store.peers(&topic(1)).collect::<BTreeSet<_>>(), expected);
+        assert_eq!(store.peers(&topic(2)).count(), 1);
     }
 
     #[test]
