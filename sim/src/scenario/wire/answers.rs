@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use folkmoot_core::base::Scope;
 use folkmoot_core::wire::demux::{Kind, classify};
 use folkmoot_core::wire::krpc::{self, Body};
-use folkmoot_core::wire::stun::{Class, Message};
+use folkmoot_core::wire::stun::{Class, Message, TransactionId};
 
 use crate::engine::HostId;
 use crate::scenario::Property;
@@ -13,6 +13,8 @@ use crate::scenario::Property;
 #[derive(Debug, Default)]
 pub(super) struct Answers {
     talks: BTreeMap<(HostId, SocketAddr), Talk>,
+    /// The checks that went to addresses nothing came from yet.
+    checks: BTreeMap<(HostId, TransactionId), SocketAddr>,
 }
 
 /// What passed between a run of a program and an address.
@@ -20,9 +22,10 @@ pub(super) struct Answers {
 struct Talk {
     heard: u64,
     answered: u64,
-    /// Packets to an address that nothing came from yet.
+    /// Packets to an address that nothing came from yet, and that answered nothing.
     unheard: u32,
-    /// It answered something, so that it is where it says it is.
+    /// It answered something, so that it is where it says it is. A NAT whose mapping depends on the destination sends the answer
+    /// to a check from another port than the check came to; that nobody else could have known the transaction tells whose it is.
     proven: bool,
     told: bool,
 }
@@ -31,7 +34,7 @@ struct Talk {
 /// both families is the largest.
 const ANSWER_TENTHS: u64 = 35;
 
-/// Packets to an address that nothing ever came from, in one run of a node: a knock or query with its repetitions, again whenever
+/// Packets to an address that nothing ever came from and that answered no check, in one run of a node: a knock or query with its repetitions, again whenever
 /// somebody names it anew, and the checks of a link that is tried and retried for as long as a member says that it is there.
 const UNHEARD: u32 = 600;
 
@@ -43,13 +46,17 @@ impl Answers {
         for pair in gone {
             self.talks.remove(&pair);
         }
+        self.checks.retain(|(by, _), _| *by != host);
     }
 
     pub(super) fn sent(&mut self, host: HostId, to: SocketAddr, bytes: &[u8]) -> Option<(Property, String)> {
         let talk = self.talks.entry((host, to)).or_default();
         let count = bytes.len() as u64;
-        let problem = if talk.heard == 0 {
+        let problem = if talk.heard == 0 && !talk.proven {
             talk.unheard += 1;
+            if let Some(id) = transaction(bytes, |class| class == Class::Request) {
+                self.checks.insert((host, id), to);
+            }
             let n = talk.unheard;
             (n > UNHEARD).then(|| (Property::Unheard, format!("{n} packets to {to}, which never sent any")))
         } else if !talk.proven && is_answer(bytes) && !Scope::of(to.ip()).is_local() {
@@ -72,7 +79,17 @@ impl Answers {
         let talk = self.talks.entry((host, from)).or_default();
         talk.heard += bytes.len() as u64;
         talk.proven |= is_answer(bytes) || classify(bytes) == Kind::Dtls;
+        let id = transaction(bytes, |class| class == Class::Success);
+        if let Some(asked) = id.and_then(|id| self.checks.remove(&(host, id))) {
+            self.talks.entry((host, asked)).or_default().proven = true;
+        }
     }
+}
+
+/// The transaction of a STUN message of such a class.
+fn transaction(bytes: &[u8], such: impl Fn(Class) -> bool) -> Option<TransactionId> {
+    let message = Message::parse(bytes).ok().filter(|_| classify(bytes) == Kind::Stun)?;
+    such(message.class()).then(|| message.transaction_id())
 }
 
 /// Whether it answers something that was asked.

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use folkmoot_core::base::Wake;
+use folkmoot_core::wire::stun::{Builder, TransactionId};
 
 use super::*;
 use crate::engine::{Host, HostCx, World};
@@ -80,4 +81,20 @@ fn long_answers_to_anybody_are_seen() {
 fn shouting_at_who_is_silent_is_seen() {
     assert_eq!(broken(Tier::Real, QUERY, 300, b""), []);
     assert_eq!(broken(Tier::Real, QUERY, 601, b""), [Property::Unheard]);
+}
+
+/// Behind a NAT whose mapping depends on the destination one answers from another port than it is asked at.
+#[test]
+fn who_answers_a_check_from_another_port_is_not_silent() {
+    let (host, asked, answering) = (HostId(0), ([192, 0, 2, 1], 1).into(), ([192, 0, 2, 1], 2).into());
+    let problem = |answered: &[u8]| {
+        let mut answers = Answers::default();
+        answers.sent(host, asked, &Builder::binding_request(TransactionId([1; 12])).finish());
+        answers.delivered(host, answering, answered);
+        (0..600).find_map(|_| answers.sent(host, asked, QUERY)).map(|(property, _)| property)
+    };
+    assert_eq!(problem(&Builder::binding_success(TransactionId([1; 12])).finish()), None);
+    assert_eq!(problem(&Builder::binding_success(TransactionId([2; 12])).finish()), Some(Property::Unheard));
+    assert_eq!(problem(&Builder::binding_request(TransactionId([1; 12])).finish()), Some(Property::Unheard));
+    assert_eq!(problem(&answer(1)), Some(Property::Unheard));
 }
