@@ -45,6 +45,12 @@ impl Dht {
         self.pump(cx);
     }
 
+    /// Our public address is another one now, as somebody else than DHT nodes saw first: announces all topics anew, soon.
+    pub fn moved(&mut self, cx: &mut Cx<'_>) {
+        self.topics.values_mut().for_each(Topic::look_again);
+        self.pump(cx);
+    }
+
     /// No longer keeps a topic announced. The nodes that store us forget us after half an hour or so.
     pub fn forget(&mut self, topic: InfoHash) {
         self.topics.remove(&topic);

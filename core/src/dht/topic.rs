@@ -263,10 +263,15 @@ impl Topic {
                 .any(|storer| storer.contact.addr == contact.addr || storer.contact.id == contact.id)
                 || self.silent.contains(&contact.addr);
             if !known && self.storers.iter().filter(closer).count() < K {
-                let pause = MOVED * (1 << self.moves.min(9));
-                return self.hasten(self.began.unwrap_or_default() + pause);
+                return self.look_again();
             }
         }
+    }
+
+    /// Something has moved, the nodes near the topic or we: begins the next round soon, or later the more often this happens.
+    pub(super) fn look_again(&mut self) {
+        let pause = MOVED * (1 << self.moves.min(9));
+        self.hasten(self.began.unwrap_or_default() + pause);
     }
 
     /// A storing node did not answer a poll.

@@ -34,20 +34,34 @@ pub(super) struct Addresses {
     doubted: Option<Time>,
 }
 
+/// What an observation means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    Known,
+    New,
+    /// The same observer saw us elsewhere before.
+    Moved,
+}
+
 impl Addresses {
-    /// Takes in an observation; whether it is news.
-    fn observe(&mut self, public: SocketAddr, source: AddressSource) -> bool {
-        let mut by_stun = false;
+    /// Takes in an observation.
+    fn observe(&mut self, public: SocketAddr, source: AddressSource) -> Seen {
+        let (mut by_stun, mut before) = (false, None);
         if let AddressSource::Stun(server) = source {
             by_stun = true;
             if self.told.len() >= limits::STUN_SERVERS {
                 self.told.retain(|of, _| *of == server);
             }
-            if self.told.insert(server, public) == Some(public) {
-                return false;
+            before = self.told.insert(server, public);
+            if before == Some(public) {
+                return Seen::Known;
             }
         }
-        self.public.insert((by_stun, public.is_ipv4()), public) != Some(public)
+        match self.public.insert((by_stun, public.is_ipv4()), public) {
+            _ if before.is_some() => Seen::Moved,
+            known if known == Some(public) => Seen::Known,
+            _ => Seen::New,
+        }
     }
 
     fn has_stun(&self) -> bool {
@@ -238,8 +252,14 @@ impl Node {
     }
 
     fn observed(&mut self, public: SocketAddr, source: AddressSource) {
-        if Scope::of(public.ip()) == Scope::Unusable || !self.addresses.observe(public, source) {
+        if Scope::of(public.ip()) == Scope::Unusable {
             return;
+        }
+        match self.addresses.observe(public, source) {
+            Seen::Known => return,
+            Seen::New => {}
+            // DHT nodes that are asked nothing do not notice, and go on naming us where nobody is.
+            Seen::Moved => self.dht.moved(&mut self.context.cx()),
         }
         self.context.event(Event::Address { public, source });
         self.refresh_records();
