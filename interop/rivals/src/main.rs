@@ -4,13 +4,14 @@
 //! `{"version": …, "nodes": [[host, port], …]}`, and then obeys the commands of `interop/matrix.py`, which go to the first
 //! node, until the end of standard input.
 //!
-//! `rivals load` and `rivals parse` measure.
+//! `rivals load`, `rivals parse` and `rivals worlds` measure.
 
 mod crowd;
 mod librqbit;
 mod load;
 mod mainline;
 mod parse;
+mod worlds;
 
 use std::io::BufRead as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -36,6 +37,7 @@ fn main() {
     match kind.as_str() {
         "load" => return load::main(args),
         "parse" => return parse::main(args),
+        "worlds" => return worlds::main(args),
         _ => {}
     }
     let mut options = Options { count: 1, host: Ipv4Addr::LOCALHOST.into(), bootstrap: None };
