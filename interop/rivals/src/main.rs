@@ -4,13 +4,14 @@
 //! `{"version": …, "nodes": [[host, port], …]}`, and then obeys the commands of `interop/matrix.py`, which go to the first
 //! node, until the end of standard input.
 //!
-//! `rivals load`, `rivals parse` and `rivals worlds` measure.
+//! `rivals load`, `rivals parse` and, with the feature `worlds`, `rivals worlds` measure.
 
 mod crowd;
 mod librqbit;
 mod load;
 mod mainline;
 mod parse;
+#[cfg(feature = "worlds")]
 mod worlds;
 
 use std::io::BufRead as _;
@@ -37,6 +38,7 @@ fn main() {
     match kind.as_str() {
         "load" => return load::main(args),
         "parse" => return parse::main(args),
+        #[cfg(feature = "worlds")]
         "worlds" => return worlds::main(args),
         _ => {}
     }
