@@ -1,5 +1,5 @@
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 
 use folkmoot_core::base::Scope;
 use folkmoot_core::wire::demux::{Kind, classify};
@@ -15,6 +15,9 @@ pub(super) struct Answers {
     talks: BTreeMap<(HostId, SocketAddr), Talk>,
     /// The checks that went to addresses nothing came from yet.
     checks: BTreeMap<(HostId, TransactionId), SocketAddr>,
+    /// Addresses that answered a run of a program, from whichever port: they receive what is sent to them. A NAT gives one host
+    /// many ports, and what proves an address proves all of them, as a token of QUIC does (RFC 9000 §8.1.3).
+    receiving: BTreeSet<(HostId, IpAddr)>,
 }
 
 /// What passed between a run of a program and an address.
@@ -24,7 +27,7 @@ struct Talk {
     answered: u64,
     /// Packets to an address that nothing came from yet, and that answered nothing.
     unheard: u32,
-    /// It answered something, so that it is where it says it is. A NAT whose mapping depends on the destination sends the answer
+    /// It answered something. A NAT whose mapping depends on the destination sends the answer
     /// to a check from another port than the check came to; that nobody else could have known the transaction tells whose it is.
     proven: bool,
     told: bool,
@@ -47,6 +50,7 @@ impl Answers {
             self.talks.remove(&pair);
         }
         self.checks.retain(|(by, _), _| *by != host);
+        self.receiving.retain(|(by, _)| *by != host);
     }
 
     pub(super) fn sent(&mut self, host: HostId, to: SocketAddr, bytes: &[u8]) -> Option<(Property, String)> {
@@ -59,7 +63,10 @@ impl Answers {
             }
             let n = talk.unheard;
             (n > UNHEARD).then(|| (Property::Unheard, format!("{n} packets to {to}, which never sent any")))
-        } else if !talk.proven && is_answer(bytes) && !Scope::of(to.ip()).is_local() {
+        } else if is_answer(bytes)
+            && !self.receiving.contains(&(host, to.ip()))
+            && !Scope::of(to.ip()).is_local()
+        {
             talk.answered += count;
             let (answered, heard) = (talk.answered, talk.heard);
             let is_too_much = answered * 10 > heard * ANSWER_TENTHS;
@@ -79,6 +86,9 @@ impl Answers {
         let talk = self.talks.entry((host, from)).or_default();
         talk.heard += bytes.len() as u64;
         talk.proven |= is_answer(bytes) || classify(bytes) == Kind::Dtls;
+        if talk.proven {
+            self.receiving.insert((host, from.ip()));
+        }
         let id = transaction(bytes, |class| class == Class::Success);
         if let Some(asked) = id.and_then(|id| self.checks.remove(&(host, id))) {
             self.talks.entry((host, asked)).or_default().proven = true;
