@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use folkmoot_core::base::Scope;
 use folkmoot_core::wire::demux::{Kind, classify};
-use folkmoot_core::wire::krpc::{self, Body};
+use folkmoot_core::wire::krpc::{self, Body, Call, Query};
 use folkmoot_core::wire::stun::{Class, Message, TransactionId};
 
 use crate::engine::HostId;
@@ -15,9 +15,11 @@ pub(super) struct Answers {
     talks: BTreeMap<(HostId, SocketAddr), Talk>,
     /// The checks that went to addresses nothing came from yet.
     checks: BTreeMap<(HostId, TransactionId), SocketAddr>,
-    /// Addresses that answered a run of a program, from whichever port: they receive what is sent to them. A NAT gives one host
-    /// many ports, and what proves an address proves all of them, as a token of QUIC does (RFC 9000 §8.1.3).
+    /// Addresses that receive what is sent to them, for they answered a run of a program, or gave back a token. From whichever
+    /// port: a NAT gives one host many, and what proves an address proves all of them, as a token of QUIC does (RFC 9000 §8.1.3).
     receiving: BTreeSet<(HostId, IpAddr)>,
+    /// The write tokens that were given to an address.
+    tokens: BTreeSet<(HostId, IpAddr, Vec<u8>)>,
 }
 
 /// What passed between a run of a program and an address.
@@ -51,9 +53,13 @@ impl Answers {
         }
         self.checks.retain(|(by, _), _| *by != host);
         self.receiving.retain(|(by, _)| *by != host);
+        self.tokens.retain(|(by, ..)| *by != host);
     }
 
     pub(super) fn sent(&mut self, host: HostId, to: SocketAddr, bytes: &[u8]) -> Option<(Property, String)> {
+        if let Some(Token::Given(token)) = token(bytes) {
+            self.tokens.insert((host, to.ip(), token));
+        }
         let talk = self.talks.entry((host, to)).or_default();
         let count = bytes.len() as u64;
         let problem = if talk.heard == 0 && !talk.proven {
@@ -86,7 +92,11 @@ impl Answers {
         let talk = self.talks.entry((host, from)).or_default();
         talk.heard += bytes.len() as u64;
         talk.proven |= is_answer(bytes) || classify(bytes) == Kind::Dtls;
-        if talk.proven {
+        let returns = match token(bytes) {
+            Some(Token::Returned(token)) => self.tokens.contains(&(host, from.ip(), token)),
+            _ => false,
+        };
+        if talk.proven || returns {
             self.receiving.insert((host, from.ip()));
         }
         let id = transaction(bytes, |class| class == Class::Success);
@@ -100,6 +110,23 @@ impl Answers {
 fn transaction(bytes: &[u8], such: impl Fn(Class) -> bool) -> Option<TransactionId> {
     let message = Message::parse(bytes).ok().filter(|_| classify(bytes) == Kind::Stun)?;
     such(message.class()).then(|| message.transaction_id())
+}
+
+/// A write token (BEP 5, 44), and which way it goes.
+enum Token {
+    Given(Vec<u8>),
+    Returned(Vec<u8>),
+}
+
+fn token(bytes: &[u8]) -> Option<Token> {
+    let message = krpc::Message::parse(bytes).ok().filter(|_| classify(bytes) == Kind::Krpc)?;
+    match message.body {
+        Body::Response(response) => Some(Token::Given(response.token?.to_vec())),
+        Body::Query(Query { call: Call::AnnouncePeer { token, .. } | Call::Put { token, .. }, .. }) => {
+            Some(Token::Returned(token.to_vec()))
+        }
+        Body::Query(_) | Body::Error(_) => None,
+    }
 }
 
 /// Whether it answers something that was asked.

@@ -77,6 +77,29 @@ fn long_answers_to_anybody_are_seen() {
     assert_eq!(broken(Tier::Real, &answer(1), 1, &answer(300)), []);
 }
 
+/// From whichever port, and no other address.
+#[test]
+fn who_gives_a_token_back_receives_answers() {
+    let host = HostId(0);
+    let problem = |returned_by: &str, token: &str| {
+        let mut answers = Answers::default();
+        answers.delivered(host, "192.0.2.1:1".parse().unwrap(), QUERY);
+        let given = b"d1:rd2:id20:abcdefghij01234567895:token2:tte1:t2:aa1:y1:re";
+        answers.sent(host, "192.0.2.1:1".parse().unwrap(), given);
+        let id = "abcdefghij0123456789";
+        let announce = format!(
+            "d1:ad2:id20:{id}9:info_hash20:{id}4:porti1e5:token2:{token}e1:q13:announce_peer1:t2:aa1:y1:qe"
+        );
+        answers.delivered(host, returned_by.parse().unwrap(), announce.as_bytes());
+        let asks = "192.0.2.1:3".parse().unwrap();
+        answers.delivered(host, asks, QUERY);
+        answers.sent(host, asks, &answer(300)).map(|(property, _)| property)
+    };
+    assert_eq!(problem("192.0.2.1:2", "tt"), None);
+    assert_eq!(problem("192.0.2.1:2", "uu"), Some(Property::Amplify));
+    assert_eq!(problem("192.0.2.2:2", "tt"), Some(Property::Amplify));
+}
+
 #[test]
 fn shouting_at_who_is_silent_is_seen() {
     assert_eq!(broken(Tier::Real, QUERY, 300, b""), []);
