@@ -317,13 +317,13 @@ impl Dht {
             Purpose::Ping if !self.is_known(pending.to) => None,
             Purpose::Ping | Purpose::Probe => Some(Call::Ping),
             Purpose::Announce(topic) => {
-                if !pending.again {
+                if !pending.again && self.may_ask(cx.now, pending.to) {
                     self.announce_to(cx, topic, pending.to, true);
                 }
                 return;
             }
             Purpose::Put(id) => {
-                if !pending.again {
+                if !pending.again && self.may_ask(cx.now, pending.to) {
                     self.put_to(cx, id, pending.to, true);
                 }
                 return;

@@ -282,7 +282,8 @@ impl World {
     fn check(&self) {
         let stats = self.dht.stats();
         assert_eq!(accounted(&stats.counters), self.received, "{:?}", stats.counters);
-        assert!(stats.in_flight <= limits::DHT_IN_FLIGHT && stats.lookups <= limits::DHT_LOOKUPS);
+        assert!(stats.in_flight <= limits::DHT_IN_FLIGHT, "{} in flight", stats.in_flight);
+        assert!(stats.lookups <= limits::DHT_LOOKUPS, "{} lookups", stats.lookups);
         assert!(stats.topics <= limits::DHT_TOPICS && stats.banned <= limits::DHT_BANS);
         assert!(stats.stored_topics <= limits::DHT_STORED_TOPICS);
         assert!(stats.stored_peers <= limits::DHT_STORED_PEERS);
