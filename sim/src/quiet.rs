@@ -25,9 +25,9 @@ pub struct Quiet {
 /// The time that a meeting has to form, and to finish what it began.
 const FORMING: Duration = Duration::from_secs(120);
 
-/// Datagrams a minute from each end of a link. A check of the path in use every second and an answer to the other end's, so that a
-/// path that breaks is noticed within seconds, are 120; pings, their answers, and acknowledgements are the rest.
-pub const LINK_BUDGET: f64 = 200.0;
+/// Datagrams a minute from each end of a link. A check of the path in use every five seconds (RFC 7675) and an answer to the other end's are
+/// 24; a ping every 2.5 s from the two ends in turn, so that who is gone is noticed after ten, the pong, and their acknowledgements are the rest.
+pub const LINK_BUDGET: f64 = 80.0;
 
 /// Datagrams a minute for a member's part in a DHT as small as that of a [`Mesh`]: lookups and announcements of its topics, upkeep of
 /// its tables, answers.

@@ -9,9 +9,9 @@ use super::api::{DisconnectReason, Event, MeetingHandle, Progress, Stage, Troubl
 use super::links::{Arrival, Dial, Ends, Peer, PeerState};
 use super::membership::end_of;
 use crate::base::mutant::{Mutant, is_planted};
-use crate::base::{DeviceId, Incarnation, Scope};
+use crate::base::{DeviceId, Incarnation, Prefix, Scope, SocketInfo};
 use crate::limits;
-use crate::meeting::{Presence, Record, Ufrag};
+use crate::meeting::{Candidate, Presence, Record, Ufrag};
 use crate::peer::{CloseReason, Fingerprint, IceCredentials, Link, LinkConfig, Role, SnapToken};
 
 /// An attempt that nobody answers ends after this long, unless less is allowed for a whole one. It is longer than the
@@ -23,8 +23,10 @@ const SLOT_TIMEOUT: Duration = Duration::from_secs(3);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// A link that lasted this long was a good one: when it is lost, the first attempt to get it back does not wait.
 const GOOD_LINK: Duration = Duration::from_secs(10);
-/// Links beyond this many show their NATs less often that they are in use.
+/// Links beyond this many are pinged half as often.
 const CROWD: usize = 8;
+/// Of so many attempts at a device in another network, one tries its private addresses.
+const LONG_SHOT: usize = 4;
 /// A device that was given up is looked for again after this long, then after twice as long each time, at most
 /// [`SEARCH_DOUBLINGS`] times twice, with up to half as much jitter.
 const SEARCH: Duration = Duration::from_secs(60);
@@ -121,7 +123,6 @@ impl Node {
         let config = LinkConfig {
             sockets: self.sockets.clone(),
             remotes: remotes.clone(),
-            keep_alive: Duration::from_secs(if crowd { 3 } else { 1 }),
             pulse: Duration::from_millis(if crowd { 5_000 } else { 2_500 }),
             ..LinkConfig::new(role, local, remote, Fingerprint(ends.fingerprint), snap)
         };
@@ -143,28 +144,53 @@ impl Node {
 
     /// Where a device may be reached, the likeliest first: what a round trip proved, then what its record says.
     pub(super) fn remotes(&self, device: DeviceId, record: &Record) -> Vec<SocketAddr> {
-        let proven = self.links.peers.get(&device).and_then(|peer| peer.proven);
+        let peer = self.links.peers.get(&device);
+        let proven = peer.and_then(|peer| peer.proven);
         let mut remotes: Vec<SocketAddr> = proven.into_iter().collect();
+        // Private addresses of elsewhere are those of a network that both are in, or of a stranger here: they are tried first, and
+        // then now and then.
+        let failures = peer.map_or(0, |peer| peer.failures);
+        let met_outside = proven.is_some_and(|addr| Scope::of(addr.ip()) == Scope::Global);
+        let skips_private = (met_outside || failures % LONG_SHOT != 0) && self.is_elsewhere(record);
         let only_loopback =
             self.sockets.iter().flat_map(|s| &s.addrs).all(|&ip| Scope::of(ip) == Scope::Loopback);
         for candidate in &record.details().candidates {
             let address = candidate.addr;
             // Another machine's loopback is not ours, unless all we have is loopback.
             let foreign = Scope::of(address.ip()) == Scope::Loopback && !only_loopback;
+            let skipped = skips_private && Scope::of(address.ip()).is_local();
             let sendable = self.sockets.iter().any(|socket| socket.reaches(address));
-            if sendable && !foreign && self.is_in_range(address) && !remotes.contains(&address) {
+            if sendable && !foreign && !skipped && self.is_in_range(address) && !remotes.contains(&address) {
                 remotes.push(address);
             }
         }
         remotes
     }
 
-    /// Whether an address that somebody names may be sent to at all: no well-known port, and loopback or private only
-    /// where we have such an address ourselves.
+    /// Whether a device is in another network, by the public addresses of both.
+    fn is_elsewhere(&self, record: &Record) -> bool {
+        let publics = |candidates: &[Candidate]| {
+            let addrs = candidates.iter().map(|candidate| candidate.addr.ip());
+            addrs.filter(|ip| Scope::of(*ip) == Scope::Global).collect::<Vec<_>>()
+        };
+        let (ours, theirs) = (publics(&self.signed_candidates), publics(&record.details().candidates));
+        let of_both = || theirs.iter().flat_map(|b| ours.iter().map(move |a| (a, b)));
+        of_both().any(|(a, b)| a.is_ipv4() == b.is_ipv4())
+            && !of_both().any(|(a, b)| Prefix::of(*a) == Prefix::of(*b))
+    }
+
+    /// Whether an address that somebody names may be sent to at all: no well-known port, loopback or private only
+    /// where we have such an address ourselves, and not our own: a private address that two networks use is here ours.
     pub(super) fn is_in_range(&self, address: SocketAddr) -> bool {
         let scope = Scope::of(address.ip());
-        let ours = || self.sockets.iter().flat_map(|socket| &socket.addrs).any(|&ip| Scope::of(ip) == scope);
-        address.port() >= 1024 && scope != Scope::Unusable && (!scope.is_local() || ours())
+        let mut ours = self.sockets.iter().flat_map(|socket| &socket.addrs);
+        let is_own = |socket: &SocketInfo| {
+            socket.bound.port() == address.port() && socket.addrs.contains(&address.ip())
+        };
+        address.port() >= 1024
+            && scope != Scope::Unusable
+            && (!scope.is_local() || ours.any(|&ip| Scope::of(ip) == scope))
+            && !self.sockets.iter().any(is_own)
     }
 
     /// An ICE check came whose USERNAME names us and a device we know, and whose integrity is proven: it is from that

@@ -27,8 +27,8 @@ pub struct LinkConfig {
     pub sockets: Vec<SocketInfo>,
     /// Where the other end may be reached, likeliest first; of more than [`limits::LINK_REMOTES`], the first.
     pub remotes: Vec<SocketAddr>,
-    /// How often ICE shows the NATs on the way that the path is in use, and the least often that a check is repeated
-    /// while there is none: 1 s; 3 s in a large meeting.
+    /// How often ICE makes sure that the other end still wants what it gets (RFC 7675 §5.1: 5 s), and the least often that a check
+    /// is repeated while there is no path.
     pub keep_alive: Duration,
     /// How long nothing may be heard before a ping: 2.5 s; up to 5 s in a large meeting.
     pub pulse: Duration,
@@ -85,7 +85,7 @@ impl LinkConfig {
             snap,
             sockets: Vec::new(),
             remotes: Vec::new(),
-            keep_alive: Duration::from_secs(1),
+            keep_alive: Duration::from_secs(5),
             pulse: Duration::from_millis(2_500),
             pace: Duration::from_millis(5),
         }

@@ -36,7 +36,6 @@ pub struct Link {
     tail: Tail,
     /// When str0m wants to be called, and why.
     due: Option<Wake>,
-    keep_alive: Duration,
     pace: Duration,
     /// How many more checks may go out at our pace instead of str0m's.
     haste: u16,
@@ -106,10 +105,9 @@ impl Link {
             path: None,
             streams,
             blocked: [false; 3],
-            pulse: Pulse::new(cx.now, config.pulse),
+            pulse: Pulse::new(cx.now, config.pulse, config.role),
             tail: Tail::default(),
             due: None,
-            keep_alive: config.keep_alive,
             pace: config.pace,
             haste: 0,
             events: VecDeque::new(),
@@ -117,7 +115,7 @@ impl Link {
             counters: Counters::default(),
         };
         for remote in config.remotes {
-            link.learn(remote);
+            link.learn(cx.now, remote);
         }
         link.tick(cx);
         for (stream, limit) in link.streams.into_iter().zip(limits::LINK_SEND_BUFFER) {
@@ -167,10 +165,14 @@ impl Link {
                 self.counters.unproven += 1;
                 return;
             }
-            if !self.paths.prove(from) {
+            if !self.paths.prove(from, cx.now) {
                 self.counters.sources += 1;
                 return;
             }
+        }
+        if is_stun && self.paths.is_parked(from) && self.rtc.accepts(&input) {
+            let kick = self.paths.renew(from, cx.now);
+            self.apply(kick);
         }
         self.paths.heard(cx.now, from, socket, local);
         self.run(cx, input, Some((socket, from)));
@@ -180,10 +182,10 @@ impl Link {
         }
         if is_dtls
             && let Some((_, path)) = self.path
-            && self.paths.deserted(path, from, cx.now, self.keep_alive)
+            && self.paths.deserted(path, from, cx.now)
         {
             // The other end moved. str0m would send to where it was for another half minute.
-            let kick = self.paths.renew(path);
+            let kick = self.paths.renew(path, cx.now);
             if self.apply(kick) {
                 self.tick(cx);
             }
@@ -192,7 +194,7 @@ impl Link {
 
     /// Another address of the other end; `false` if it is known, useless, or one too many.
     pub fn add_remote(&mut self, cx: &mut Cx<'_>, addr: SocketAddr) -> bool {
-        let added = self.state != State::Closed && self.learn(addr);
+        let added = self.state != State::Closed && self.learn(cx.now, addr);
         if added {
             self.tick(cx);
         }
@@ -351,13 +353,21 @@ impl Link {
                 None => {}
             }
         }
-        match self.pulse.beat(cx.now, cx.rng) {
+        let beat = self.pulse.beat(cx.now, cx.rng);
+        if let Some((_, path)) = self.path
+            && beat.is_some()
+        {
+            for candidate in self.paths.park(cx.now, path) {
+                self.rtc.direct_api().invalidate_candidate(&candidate);
+            }
+        }
+        match beat {
             None => Ok(()),
             Some(Beat::Dead) => Err(CloseReason::Silent),
             Some(Beat::Ping(ping)) => self.beat_once(cx, &ping),
             Some(Beat::Doubt(ping)) => {
                 for remote in self.paths.remotes().collect::<Vec<_>>() {
-                    let kick = self.paths.renew(remote);
+                    let kick = self.paths.renew(remote, cx.now);
                     self.apply(kick);
                 }
                 self.beat_once(cx, &ping)
@@ -503,8 +513,8 @@ impl Link {
         Wake::new(at, why)
     }
 
-    fn learn(&mut self, addr: SocketAddr) -> bool {
-        let Some(candidate) = self.paths.add(addr) else { return false };
+    fn learn(&mut self, now: Time, addr: SocketAddr) -> bool {
+        let Some(candidate) = self.paths.add(addr, now) else { return false };
         self.rtc.add_remote_candidate(candidate);
         self.hurry();
         true

@@ -14,8 +14,13 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// Longer than any way there is, and back.
 const MAX_PATIENCE: Duration = Duration::from_secs(4);
 
-/// Two checks may be lost before an address that is silent counts as dead, and this much may they be late.
-const DESERTED: Duration = Duration::from_millis(500);
+/// Once a path is found, every other address has had this long to answer, or is checked no more (RFC 8445 §8.1.1 ends all other checks then; a
+/// second address that answers is kept, for the day when the path dies).
+const TRIAL: Duration = Duration::from_secs(2);
+
+/// How long nothing at all came from the path in use, while data comes from elsewhere, until it is checked anew. Of an end that still used the
+/// path, a ping would have come in this time.
+const DESERTED: Duration = Duration::from_millis(2_500);
 
 /// The local ends that str0m is told of, and what is known of the remote ones.
 ///
@@ -43,6 +48,10 @@ struct Remote {
     heard_at: Option<(SocketId, Option<IpAddr>)>,
     /// When that was.
     heard: Option<Time>,
+    /// Since when it is checked.
+    tried: Time,
+    /// It is checked no more, for it never answered. str0m takes not even checks from there, until it is renewed.
+    parked: bool,
     /// When a check last went there.
     checked: Option<Time>,
     /// How long the answer to that may take.
@@ -60,13 +69,15 @@ pub(super) struct Kick {
 }
 
 impl Remote {
-    fn new(addr: SocketAddr, candidate: Option<Candidate>) -> Self {
+    fn new(addr: SocketAddr, candidate: Option<Candidate>, now: Time) -> Self {
         Self {
             addr,
             candidate,
             proven: false,
             heard_at: None,
             heard: None,
+            tried: now,
+            parked: false,
             checked: None,
             patience: PATIENCE,
         }
@@ -114,7 +125,7 @@ impl Paths {
     }
 
     /// Learns an address from outside: the candidate for str0m, or `None` if it is known, useless, or one too many.
-    pub(super) fn add(&mut self, addr: SocketAddr) -> Option<Candidate> {
+    pub(super) fn add(&mut self, addr: SocketAddr, now: Time) -> Option<Candidate> {
         let addr = normalised(addr);
         let useless = addr.port() == 0
             || Scope::of(addr.ip()) == Scope::Unusable
@@ -127,7 +138,7 @@ impl Paths {
         match self.remote_mut(addr) {
             Some(remote) if remote.candidate.is_some() => return None,
             Some(remote) => remote.candidate = Some(candidate.clone()),
-            None => self.remotes.push(Remote::new(addr, Some(candidate.clone()))),
+            None => self.remotes.push(Remote::new(addr, Some(candidate.clone()), now)),
         }
         Some(candidate)
     }
@@ -138,14 +149,14 @@ impl Paths {
     }
 
     /// STUN whose integrity is proven came from `addr`; `false` if nobody told us of it and there were too many of those.
-    pub(super) fn prove(&mut self, addr: SocketAddr) -> bool {
+    pub(super) fn prove(&mut self, addr: SocketAddr, now: Time) -> bool {
         if let Some(remote) = self.remote_mut(addr) {
             remote.proven = true;
             return true;
         }
         let room = self.remotes.len() < limits::LINK_SOURCES;
         if room {
-            self.remotes.push(Remote { proven: true, ..Remote::new(addr, None) });
+            self.remotes.push(Remote { proven: true, ..Remote::new(addr, None, now) });
         }
         room
     }
@@ -176,17 +187,18 @@ impl Paths {
             return None;
         }
         remote.patience = (remote.patience * 2).min(MAX_PATIENCE);
-        self.renew(addr)
+        self.renew(addr, now)
     }
 
     /// As [`Paths::kick`], no matter when the last check went there: what is in use may be dead.
-    pub(super) fn renew(&mut self, addr: SocketAddr) -> Option<Kick> {
+    pub(super) fn renew(&mut self, addr: SocketAddr, now: Time) -> Option<Kick> {
         if self.kicks >= limits::LINK_KICKS {
             return None;
         }
         // A candidate is told from its predecessors by its related address.
         let generation = self.kicks * 2 + 1;
         let remote = self.remote_mut(addr)?;
+        (remote.tried, remote.parked) = (now, false);
         let learn = candidate(addr, generation + 1);
         let (adopt, forget) = match remote.candidate.replace(learn.clone()) {
             Some(before) => (None, before),
@@ -196,18 +208,30 @@ impl Paths {
         Some(Kick { adopt, forget, learn })
     }
 
+    /// What is to be forgotten, for nothing came from there since it was tried; nothing while `path` itself is in doubt.
+    pub(super) fn park(&mut self, now: Time, path: SocketAddr) -> Vec<Candidate> {
+        let works = |remote: &Remote| remote.heard.is_some_and(|heard| heard >= remote.tried);
+        if !self.remote(path).is_some_and(works) {
+            return Vec::new();
+        }
+        let idle = |remote: &&mut Remote| !remote.parked && now - remote.tried >= TRIAL && !works(remote);
+        let parked = self.remotes.iter_mut().filter(idle).filter_map(|remote| {
+            remote.parked = remote.candidate.is_some();
+            remote.candidate.clone()
+        });
+        parked.collect()
+    }
+
+    /// Whether `addr` is checked no more.
+    pub(super) fn is_parked(&self, addr: SocketAddr) -> bool {
+        self.remote(addr).is_some_and(|remote| remote.parked)
+    }
+
     /// Whether what `from` sends shows that `path` is dead: the other end uses another address than we do, and from ours
-    /// nothing came for a while, not even the checks that come every [`super::LinkConfig::keep_alive`].
-    pub(super) fn deserted(
-        &self,
-        path: SocketAddr,
-        from: SocketAddr,
-        now: Time,
-        keep_alive: Duration,
-    ) -> bool {
-        let patience = keep_alive * 2 + DESERTED;
+    /// nothing came for a while.
+    pub(super) fn deserted(&self, path: SocketAddr, from: SocketAddr, now: Time) -> bool {
         path != from
-            && self.remote(path).is_some_and(|remote| remote.heard.is_none_or(|heard| now - heard > patience))
+            && self.remote(path).is_some_and(|remote| remote.heard.is_none_or(|heard| now - heard > DESERTED))
     }
 
     /// All addresses of the other end.
@@ -266,8 +290,8 @@ mod tests {
         let mut paths = Paths::new(&[socket(7, "0.0.0.0:4000"), socket(9, "[::]:4001")]);
         assert_eq!(paths.stand_ins(), [addr("192.0.2.1:4000"), addr("[2001:db8::2]:4001")]);
         let remote = addr("203.0.113.5:99");
-        assert!(paths.add(remote).is_some());
-        assert!(paths.add(remote).is_none());
+        assert!(paths.add(remote, Time::ZERO).is_some());
+        assert!(paths.add(remote, Time::ZERO).is_none());
         assert_eq!(paths.resolve(addr("192.0.2.1:4000"), remote), Some((SocketId(7), None)));
         let local = Some(addr("10.0.0.3:0").ip());
         paths.heard(Time::ZERO, remote, SocketId(7), local);
@@ -280,11 +304,13 @@ mod tests {
     fn useless_addresses_and_too_many() {
         let mut paths = Paths::new(&[socket(1, "0.0.0.0:4000")]);
         for useless in ["0.0.0.0:1", "224.0.0.1:1", "255.255.255.255:1", "1.2.3.4:0", "[2001:db8::1]:1"] {
-            assert!(paths.add(addr(useless)).is_none(), "{useless}");
+            assert!(paths.add(addr(useless), Time::ZERO).is_none(), "{useless}");
         }
-        let added = (1..100u16).filter(|port| paths.add(([9, 9, 9, 9], *port).into()).is_some()).count();
+        let added =
+            (1..100u16).filter(|port| paths.add(([9, 9, 9, 9], *port).into(), Time::ZERO).is_some()).count();
         assert_eq!(added, limits::LINK_REMOTES);
-        let found = (100..300u16).filter(|port| paths.prove(([9, 9, 9, 9], *port).into())).count();
+        let found =
+            (100..300u16).filter(|port| paths.prove(([9, 9, 9, 9], *port).into(), Time::ZERO)).count();
         assert_eq!(found, limits::LINK_SOURCES - limits::LINK_REMOTES);
     }
 
@@ -293,21 +319,42 @@ mod tests {
         let mut paths = Paths::new(&[socket(1, "0.0.0.0:4000")]);
         let remote = addr("203.0.113.5:99");
         assert!(paths.kick(remote, Time::ZERO).is_none());
-        paths.add(remote);
+        paths.add(remote, Time::ZERO);
         paths.checked(remote, Time::ZERO);
         assert!(paths.kick(remote, Time::from_millis(249)).is_none());
         assert!(paths.kick(remote, Time::from_millis(250)).is_some_and(|kick| kick.adopt.is_none()));
         let kicks = (1..1_000).filter(|s| paths.kick(remote, Time::from_millis(s * 5_000)).is_some()).count();
         assert_eq!(kicks, usize::from(limits::LINK_KICKS) / 2 - 1);
-        let renewals = (0..1_000).filter(|_| paths.renew(remote).is_some()).count();
+        let renewals = (0..1_000).filter(|_| paths.renew(remote, Time::ZERO).is_some()).count();
         assert_eq!(renewals, usize::from(limits::LINK_KICKS) / 2);
+    }
+
+    #[test]
+    fn what_never_answers_is_parked_until_renewed() {
+        let mut paths = Paths::new(&[socket(1, "0.0.0.0:4000")]);
+        let (dead, live) = (addr("203.0.113.5:99"), addr("203.0.113.6:99"));
+        paths.add(dead, Time::ZERO);
+        paths.add(live, Time::ZERO);
+        paths.heard(Time::from_millis(30), live, SocketId(1), None);
+        assert!(paths.park(Time::from_millis(1_999), live).is_empty());
+        assert_eq!(
+            paths.park(Time::from_millis(2_000), live).iter().map(Candidate::addr).collect::<Vec<_>>(),
+            [dead]
+        );
+        assert!(paths.is_parked(dead) && !paths.is_parked(live));
+        assert!(paths.park(Time::from_millis(60_000), live).is_empty());
+        // Told of again, it is not checked again; a sign of life from it is another matter.
+        assert!(paths.add(dead, Time::from_millis(60_000)).is_none());
+        assert!(paths.renew(dead, Time::from_millis(60_000)).is_some());
+        assert!(!paths.is_parked(dead));
+        assert_eq!(paths.park(Time::from_millis(62_000), live).len(), 1);
     }
 
     #[test]
     fn an_answer_that_takes_two_seconds_is_waited_for() {
         let mut paths = Paths::new(&[socket(1, "0.0.0.0:4000")]);
         let remote = addr("203.0.113.5:99");
-        paths.add(remote);
+        paths.add(remote, Time::ZERO);
         // A hint every 100 ms, and a check to an address that was kicked goes out at once.
         let mut longest = (Time::ZERO, Duration::ZERO);
         for now in (0..100).map(|n| Time::from_millis(n * 100)) {

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use super::config::Role;
 use crate::base::{Rng, Time};
 
 /// Nothing heard for this long: the other end is gone.
@@ -7,6 +8,12 @@ const SILENCE: Duration = Duration::from_secs(10);
 
 /// A ping without an answer is repeated after this.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Who answered a ping is the next to send one, and the other waits for it this much longer than its own turn would be.
+const TURN: Duration = Duration::from_secs(1);
+
+/// The server's turn comes this much later, so that two whose clocks agree do not both ping.
+const YIELD: Duration = Duration::from_millis(500);
 
 /// So many pings must have gone unanswered before silence means anything: after the machine slept, nothing was heard
 /// because nothing was listened to.
@@ -27,6 +34,8 @@ pub(super) const EMPTY: [u8; 9] = [3, 0, 0, 0, 0, 0, 0, 0, 0];
 #[derive(Debug)]
 pub(super) struct Pulse {
     interval: Duration,
+    /// What is added to it at one of the two ends.
+    yields: Duration,
     heard: Time,
     next: Time,
     unanswered: u32,
@@ -47,9 +56,10 @@ pub(super) enum Beat {
 
 impl Pulse {
     /// A pulse that has not started.
-    pub(super) fn new(now: Time, interval: Duration) -> Self {
+    pub(super) fn new(now: Time, interval: Duration, role: Role) -> Self {
         let interval = interval.clamp(RETRY, SILENCE / 2);
-        Self { interval, heard: now, next: now, unanswered: 0, ping: None, rtt: None }
+        let yields = if role == Role::Server { YIELD } else { Duration::ZERO };
+        Self { interval, yields, heard: now, next: now, unanswered: 0, ping: None, rtt: None }
     }
 
     /// Begins, with a ping at once, which measures the round trip.
@@ -61,7 +71,7 @@ impl Pulse {
     pub(super) fn heard(&mut self, now: Time) {
         self.heard = now;
         self.unanswered = 0;
-        self.next = now + self.interval;
+        self.next = now + self.interval + self.yields;
     }
 
     /// A message on the pulse's channel: the pong to send, if it is a ping; `Err` if it is neither.
@@ -69,8 +79,12 @@ impl Pulse {
         let message: [u8; 9] = bytes.try_into().map_err(|_| ())?;
         let [kind, token @ ..] = message;
         match kind {
-            PING => Ok(Some(encode(PONG, u64::from_be_bytes(token)))),
+            PING => {
+                self.next = now + self.interval;
+                Ok(Some(encode(PONG, u64::from_be_bytes(token))))
+            }
             PONG => {
+                self.next = now + self.interval + self.yields + TURN;
                 if let Some((_, sent)) = self.ping.take_if(|(ping, _)| ping.to_be_bytes() == token) {
                     self.measured(now - sent);
                 }
@@ -145,7 +159,7 @@ mod tests {
 
     #[test]
     fn silence_is_noticed_after_ten_seconds() {
-        let mut pulse = Pulse::new(Time::ZERO, INTERVAL);
+        let mut pulse = Pulse::new(Time::ZERO, INTERVAL, Role::Client);
         pulse.heard(Time::ZERO);
         let beats = run(&mut pulse, Time::from_millis(60_000));
         let times = beats.iter().map(|(at, _)| *at).collect::<Vec<_>>();
@@ -156,7 +170,7 @@ mod tests {
 
     #[test]
     fn sleep_is_not_silence() {
-        let mut pulse = Pulse::new(Time::ZERO, INTERVAL);
+        let mut pulse = Pulse::new(Time::ZERO, INTERVAL, Role::Client);
         pulse.heard(Time::ZERO);
         let awake = Time::from_millis(3_600_000);
         let mut rng = Rng::new([1; 32]);
@@ -167,11 +181,11 @@ mod tests {
 
     #[test]
     fn measures_the_round_trip_once_per_ping() {
-        let mut pulse = Pulse::new(Time::ZERO, INTERVAL);
+        let mut pulse = Pulse::new(Time::ZERO, INTERVAL, Role::Client);
         let Some(Beat::Ping(ping)) = pulse.beat(Time::ZERO, &mut Rng::new([1; 32])) else {
             panic!("no ping")
         };
-        let mut other = Pulse::new(Time::ZERO, INTERVAL);
+        let mut other = Pulse::new(Time::ZERO, INTERVAL, Role::Client);
         let Ok(Some(pong)) = other.message(Time::from_millis(50), &ping) else { panic!("no pong") };
         assert_eq!(pulse.message(Time::from_millis(80), &pong), Ok(None));
         assert_eq!(pulse.rtt(), Some(Duration::from_millis(80)));
@@ -179,5 +193,28 @@ mod tests {
         assert_eq!(pulse.rtt(), Some(Duration::from_millis(80)));
         assert_eq!(pulse.message(Time::ZERO, &[3; 9]), Err(()));
         assert_eq!(pulse.message(Time::ZERO, &[1; 8]), Err(()));
+    }
+
+    #[test]
+    fn two_ends_take_turns() {
+        let mut rng = Rng::new([1; 32]);
+        let roles = [Role::Client, Role::Server];
+        let mut ends = roles.map(|role| Pulse::new(Time::ZERO, INTERVAL, role));
+        ends.iter_mut().for_each(|end| end.heard(Time::ZERO));
+        let way = Duration::from_millis(50);
+        let mut pings = Vec::new();
+        while pings.len() < 24 {
+            let first = usize::from(ends[1].next() < ends[0].next());
+            let now = ends[first].next();
+            let Some(Beat::Ping(ping)) = ends[first].beat(now, &mut rng) else { panic!("no ping") };
+            pings.push((first, now));
+            ends[1 - first].heard(now + way);
+            let Ok(Some(pong)) = ends[1 - first].message(now + way, &ping) else { panic!("no pong") };
+            ends[first].heard(now + way * 2);
+            assert_eq!(ends[first].message(now + way * 2, &pong), Ok(None));
+        }
+        assert!(pings.iter().enumerate().all(|(n, (end, _))| *end == n % 2), "{pings:?}");
+        let (_, last) = pings[23];
+        assert_eq!(last - Time::ZERO, INTERVAL * 24 + way * 23, "one ping an interval, of both together");
     }
 }
