@@ -151,7 +151,7 @@ impl Node {
         // then now and then.
         let failures = peer.map_or(0, |peer| peer.failures);
         let met_outside = proven.is_some_and(|addr| Scope::of(addr.ip()) == Scope::Global);
-        let skips_private = (met_outside || failures % LONG_SHOT != 0) && self.is_elsewhere(record);
+        let skips_private = (met_outside || !failures.is_multiple_of(LONG_SHOT)) && self.is_elsewhere(record);
         let only_loopback =
             self.sockets.iter().flat_map(|s| &s.addrs).all(|&ip| Scope::of(ip) == Scope::Loopback);
         for candidate in &record.details().candidates {
