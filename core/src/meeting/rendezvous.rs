@@ -178,6 +178,14 @@ impl Rendezvous {
         self.doors.retain(|_, door| door.due.is_some());
     }
 
+    /// Our address is stored under a topic: whoever looked while we did is stored there by now too, and neither has found the other.
+    pub fn announced(&mut self, cx: &Cx<'_>, topic: InfoHash) {
+        if let (Mode::Alone(_), Some(interval)) = (self.mode, self.poll_interval(cx.now)) {
+            self.next_poll = cx.now + interval;
+            self.actions.push_back(Action::Poll(topic));
+        }
+    }
+
     /// Takes in addresses that somebody named, and gives back those that are new and will be knocked.
     pub fn rumour(&mut self, cx: &mut Cx<'_>, source: Source, addresses: &[SocketAddr]) -> Vec<SocketAddr> {
         self.refill(cx.now);
@@ -481,6 +489,18 @@ mod tests {
         assert_eq!(count(&bench.run(Duration::from_secs(60)), is_poll), 120);
         assert_eq!(count(&bench.run(Duration::from_secs(540)), is_poll), 270);
         assert_eq!(count(&bench.run(Duration::from_secs(600)), is_poll), 60);
+    }
+
+    #[test]
+    fn asks_once_more_when_announced() {
+        let (mut bench, topic) = (Bench::new(), InfoHash([1; 20]));
+        bench.run(Duration::from_millis(200));
+        bench.with(|r, cx| r.announced(cx, topic));
+        assert_eq!(bench.run(Duration::from_millis(400)), [(Time::from_millis(200), Action::Poll(topic))]);
+        assert_eq!(count(&bench.run(Duration::from_millis(200)), is_poll), 1, "and then as usual");
+        bench.with(|r, cx| r.set_company(cx, 3, true));
+        bench.with(|r, cx| r.announced(cx, topic));
+        assert_eq!(count(&bench.run(Duration::from_secs(1)), is_poll), 0, "not in company");
     }
 
     #[test]

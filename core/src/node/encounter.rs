@@ -6,7 +6,7 @@ use super::Node;
 use super::api::{MeetingHandle, Progress};
 use super::dial::Urgency;
 use super::links::Arrival;
-use crate::base::{DeviceId, MeetingId};
+use crate::base::{DeviceId, InfoHash, MeetingId};
 use crate::limits;
 use crate::meeting::Change;
 use crate::meeting::Record;
@@ -241,6 +241,15 @@ impl Node {
             return;
         };
         open.rendezvous.knock_member(&mut self.context.cx(), address);
+        self.act(handle);
+    }
+
+    /// A topic of a meeting is announced.
+    pub(super) fn on_announced(&mut self, handle: MeetingHandle, topic: InfoHash) {
+        let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) else {
+            return;
+        };
+        open.rendezvous.announced(&self.context.cx(), topic);
         self.act(handle);
     }
 

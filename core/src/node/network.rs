@@ -204,6 +204,7 @@ impl Node {
                 dht::Event::Announced { topic, nodes } => {
                     self.for_topic(topic, |node, handle| {
                         node.status_alone(handle, Progress::Announced { nodes });
+                        node.on_announced(handle, topic);
                     });
                 }
                 dht::Event::NotAnnounced { topic } => {
