@@ -1,11 +1,12 @@
 //! The event loop, a thin one: it hands the node what happens, does what the node says, and sleeps.
 
 use std::future::{pending, poll_fn};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
 use async_io::Timer;
-use folkmoot_core::base::{Transmit, Wake};
+use folkmoot_core::base::Wake;
 use folkmoot_core::meeting::Code;
 use folkmoot_core::node::{
     Answer, Command, Event, Input, MeetingHandle, MemberView, Network, Output, Request, RequestId,
@@ -58,7 +59,10 @@ pub(crate) struct Driver {
     answer: Sender<(RequestId, Answer)>,
     answered: Receiver<(RequestId, Answer)>,
     delivery: Delivery,
-    unsent: Option<(Transmit, Instant)>,
+    /// What the node said and is to be done once what waits to be sent is sent.
+    said: Option<Output>,
+    /// Since when the kernel has no room for what waits to be sent.
+    blocked: Option<Instant>,
     wake: Option<Wake>,
     check_clock: Instant,
     check_interfaces: Instant,
@@ -106,7 +110,8 @@ impl Driver {
             answer,
             answered,
             delivery: Delivery::default(),
-            unsent: None,
+            said: None,
+            blocked: None,
             wake: None,
             check_clock: now + CHECK_CLOCK,
             check_interfaces: now + CHECK_INTERFACES,
@@ -163,17 +168,20 @@ impl Driver {
             if !self.delivery.deliver() {
                 return Drained::Undelivered;
             }
-            if let Some((transmit, since)) = self.unsent.take()
-                && self.sockets.send(&transmit).is_pending()
-            {
-                if since.elapsed() < SEND_PATIENCE {
-                    self.unsent = Some((transmit, since));
-                    return Drained::Unsent;
-                }
-                self.sockets.give_up();
+            let output = match self.said.take().unwrap_or_else(|| self.node.poll()) {
+                Output::Transmit(transmit) => match self.sockets.join(transmit) {
+                    Ok(()) => continue,
+                    Err(transmit) => Output::Transmit(transmit),
+                },
+                output => output,
+            };
+            // All in the order in which it was said.
+            if self.flush().is_pending() {
+                self.said = Some(output);
+                return Drained::Unsent;
             }
-            match self.node.poll() {
-                Output::Transmit(transmit) => self.unsent = Some((transmit, Instant::now())),
+            match output {
+                Output::Transmit(_) => self.said = Some(output),
                 Output::Request(request) => self.ask(request),
                 Output::Event(event) => {
                     log(&event);
@@ -189,6 +197,18 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Sends what waits, unless the kernel has no room and it has not waited too long.
+    fn flush(&mut self) -> Poll<()> {
+        if self.sockets.flush().is_pending() {
+            if self.blocked.get_or_insert_with(Instant::now).elapsed() < SEND_PATIENCE {
+                return Poll::Pending;
+            }
+            self.sockets.give_up();
+        }
+        self.blocked = None;
+        Poll::Ready(())
     }
 
     /// Has a thread that may block do what the node asks for.
@@ -237,11 +257,11 @@ impl Driver {
     }
 
     async fn room_to_send(&self) {
-        let Some((transmit, since)) = &self.unsent else { return };
+        let Some(since) = self.blocked else { return };
         let patience = async {
-            Timer::at(*since + SEND_PATIENCE).await;
+            Timer::at(since + SEND_PATIENCE).await;
         };
-        poll_fn(|cx| self.sockets.poll_writable(transmit.socket, cx)).or(patience).await;
+        poll_fn(|cx| self.sockets.poll_writable(cx)).or(patience).await;
     }
 
     fn take_call(&mut self, call: Call) {

@@ -38,6 +38,7 @@ mod lan;
 mod meeting;
 mod profile;
 mod resolve;
+mod run;
 mod sockets;
 mod state;
 mod traced;

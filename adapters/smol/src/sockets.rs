@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use crate::error::{BindError, Error};
 use crate::interfaces;
 use crate::lan::Lan;
+use crate::run::{Route, Run};
 
 /// Messages taken from a socket in one system call. Fewer than the platform could: between two calls the node is drained.
 const BATCH: usize = if quinn_udp::BATCH_SIZE < 16 { quinn_udp::BATCH_SIZE } else { 16 };
@@ -31,6 +32,8 @@ pub(crate) struct Sockets {
     /// Where nodes of the local network ask for others, if we listen there.
     lan: Option<Lan>,
     buffer: Box<[u8]>,
+    /// What waits to be sent.
+    run: Run,
     counters: Counters,
 }
 
@@ -80,7 +83,7 @@ impl Sockets {
             socket.info.id = SocketId(u16::try_from(n).unwrap_or(u16::MAX));
         }
         let buffer = vec![0; BATCH * MESSAGE_BYTES].into_boxed_slice();
-        Ok(Self { list, lan: None, buffer, counters: Counters::default() })
+        Ok(Self { list, lan: None, buffer, run: Run::new(), counters: Counters::default() })
     }
 
     /// Also listens where nodes of the local network ask for others: what comes there counts as come to the first IPv4 socket.
@@ -134,6 +137,12 @@ impl Sockets {
                 tracing::debug!(bound = %socket.info.bound, ?addrs, "addresses changed");
                 socket.info.addrs = addrs;
                 changed = true;
+                // To send from an address that is gone is refused just as a kernel refuses that cannot cut messages up, and the
+                // library does not try that again.
+                match UdpSocketState::new(UdpSockRef::from(socket.io.get_ref())) {
+                    Ok(state) => socket.state = state,
+                    Err(error) => tracing::debug!(%error, "the socket's state stays as it is"),
+                }
             }
         }
         if let (true, Some(lan)) = (changed, &mut self.lan)
@@ -144,34 +153,37 @@ impl Sockets {
         changed
     }
 
-    /// Sends one datagram. `WouldBlock` if the kernel's buffer is full; all else that goes wrong is counted and forgotten, as
-    /// a network would.
-    pub(crate) fn send(&mut self, transmit: &Transmit) -> Poll<()> {
+    /// Takes a datagram to be sent with those that wait, if one system call can send them all; else gives it back, and what waits
+    /// has to be sent first.
+    pub(crate) fn join(&mut self, transmit: Transmit) -> Result<(), Transmit> {
         let Some(socket) = self.list.iter().find(|socket| socket.info.id == transmit.socket) else {
             self.counters.unsent += 1;
-            return Poll::Ready(());
+            return Ok(());
         };
-        let message = quinn_udp::Transmit {
-            destination: transmit.to,
-            ecn: None,
-            contents: &transmit.bytes,
-            segment_size: None,
-            src_ip: transmit.local,
-        };
-        match socket.state.try_send(UdpSockRef::from(socket.io.get_ref()), &message) {
-            Ok(()) => Poll::Ready(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
-            Err(error) => {
-                self.counters.unsent += 1;
-                tracing::trace!(to = %transmit.to, local = ?transmit.local, len = transmit.bytes.len(), %error, "not sent");
-                Poll::Ready(())
-            }
-        }
+        let has_joined = self.run.join(&transmit, socket.state.max_gso_segments());
+        if has_joined { Ok(()) } else { Err(transmit) }
     }
 
-    /// Counts a datagram that waited too long for the kernel's buffer.
+    /// Sends what waits. Pending if the kernel's buffer is full, and then it still waits; all else that goes wrong is counted and
+    /// forgotten, as a network would.
+    pub(crate) fn flush(&mut self) -> Poll<()> {
+        let Self { list, run, counters, .. } = self;
+        let Some(Route { socket, .. }) = run.route() else { return Poll::Ready(()) };
+        let Some(socket) = list.iter().find(|other| other.info.id == socket) else {
+            self.give_up();
+            return Poll::Ready(());
+        };
+        run.send(&mut counters.unsent, |message| {
+            // Where there is but one address to send from, the kernel knows it.
+            let src_ip = message.src_ip.filter(|ip| *ip != socket.info.bound.ip());
+            let message = quinn_udp::Transmit { src_ip, ..*message };
+            socket.state.try_send(UdpSockRef::from(socket.io.get_ref()), &message)
+        })
+    }
+
+    /// Counts what waited too long for the kernel's buffer, and forgets it.
     pub(crate) fn give_up(&mut self) {
-        self.counters.unsent += 1;
+        self.counters.unsent += self.run.clear();
     }
 
     /// Takes one batch of datagrams from the `n`th socket; whether there may be more.
@@ -235,9 +247,10 @@ impl Sockets {
         ready
     }
 
-    /// Ready once `socket` can be written.
-    pub(crate) fn poll_writable(&self, id: SocketId, cx: &mut Context<'_>) -> Poll<()> {
-        match self.list.iter().find(|socket| socket.info.id == id) {
+    /// Ready once the socket through which what waits is to leave can be written.
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let route = self.run.route();
+        match self.list.iter().find(|socket| route.is_some_and(|route| route.socket == socket.info.id)) {
             Some(socket) => socket.io.poll_writable(cx).map(|_| ()),
             None => Poll::Ready(()),
         }
@@ -297,32 +310,109 @@ mod tests {
         got
     }
 
+    /// Sends one after the other, each with those before it where it can be; the system calls that this took.
+    fn send_all(sockets: &mut Sockets, transmits: &[Transmit]) -> usize {
+        let mut calls = 1;
+        for transmit in transmits {
+            if let Err(transmit) = sockets.join(transmit.clone()) {
+                assert_eq!(sockets.flush(), Poll::Ready(()));
+                assert_eq!(sockets.join(transmit), Ok(()), "nothing waits any more");
+                calls += 1;
+            }
+        }
+        assert_eq!(sockets.flush(), Poll::Ready(()));
+        calls
+    }
+
+    fn can_cut(sockets: &Sockets) -> bool {
+        sockets.list[0].state.max_gso_segments() > 1
+    }
+
     #[test]
     fn a_datagram_tells_where_it_came_to() {
         let mut a = Sockets::open(&[LOOPBACK], &[]).unwrap();
         let mut b = Sockets::open(&[(Ipv4Addr::UNSPECIFIED, 0).into()], &[]).unwrap();
         let to = SocketAddr::from((Ipv4Addr::LOCALHOST, b.bound()[0].port()));
-        assert_eq!(a.send(&transmit(SocketId(0), to, b"one")), Poll::Ready(()));
-        assert_eq!(a.send(&transmit(SocketId(0), to, b"")), Poll::Ready(()));
-        assert_eq!(a.send(&transmit(SocketId(0), to, b"two")), Poll::Ready(()));
+        send_all(&mut a, &[b"one", &b""[..], b"two"].map(|bytes| transmit(SocketId(0), to, bytes)));
         let got = receive_all(&mut b, 2);
         let from = a.bound()[0];
         let local = cfg!(target_os = "linux").then_some(to.ip());
         assert_eq!(got, [(local, from, b"one".to_vec()), (local, from, b"two".to_vec())]);
     }
 
+    /// Answers of one length to one asker, as a server has them; in both families, and from the address that was asked.
+    #[test]
+    fn what_can_leave_at_once_arrives_as_it_was() {
+        for (ip, any) in [("127.0.0.1", "0.0.0.0:0"), ("::1", "[::]:0")] {
+            let (ip, any) = (ip.parse::<IpAddr>().unwrap(), any.parse().unwrap());
+            let (Ok(mut a), Ok(mut b)) = (Sockets::open(&[any], &[]), Sockets::open(&[(ip, 0).into()], &[]))
+            else {
+                assert!(ip.is_ipv6(), "a machine without {ip}");
+                continue;
+            };
+            let to = b.bound()[0];
+            let lengths = [300, 300, 300, 7, 300, 300, 301, 301, 1_201, 1_201];
+            let sent: Vec<_> =
+                (0_u8..).zip(lengths).map(|(n, length)| vec![n.wrapping_mul(37); length]).collect();
+            let local = cfg!(target_os = "linux").then_some(ip);
+            let transmits: Vec<_> =
+                sent.iter().map(|bytes| Transmit { local, ..transmit(SocketId(0), to, bytes) }).collect();
+            let calls = send_all(&mut a, &transmits);
+            assert_eq!(calls, if can_cut(&a) { 5 } else { sent.len() });
+            let from = SocketAddr::new(ip, a.bound()[0].port());
+            let got = receive_all(&mut b, sent.len());
+            assert_eq!(got, sent.into_iter().map(|bytes| (local, from, bytes)).collect::<Vec<_>>());
+            assert_eq!(a.counters(), Counters::default());
+        }
+    }
+
+    /// What is too much for one message goes one by one, and the kernel is not taken for one that cannot cut.
+    #[test]
+    fn what_is_refused_as_one_goes_one_by_one() {
+        let mut a = Sockets::open(&[LOOPBACK], &[]).unwrap();
+        let mut b = Sockets::open(&[LOOPBACK], &[]).unwrap();
+        let sent: Vec<_> = (0..3).map(|n| vec![n; 60_000]).collect();
+        let could_cut = can_cut(&a);
+        for bytes in &sent {
+            assert!(a.run.join_any(&transmit(SocketId(0), b.bound()[0], bytes)));
+        }
+        assert_eq!(a.flush(), Poll::Ready(()));
+        let got: Vec<_> = receive_all(&mut b, 3).into_iter().map(|(.., bytes)| bytes).collect();
+        assert_eq!(got, sent);
+        assert_eq!(a.counters(), Counters::default());
+        assert_eq!(can_cut(&a), could_cut);
+    }
+
     #[test]
     fn what_cannot_be_sent_is_counted() {
         let mut a = Sockets::open(&[LOOPBACK], &[]).unwrap();
         let to = a.bound()[0];
-        assert_eq!(a.send(&transmit(SocketId(0), to, &[0; 70_000])), Poll::Ready(()), "too big");
-        assert_eq!(a.send(&transmit(SocketId(7), to, b"x")), Poll::Ready(()), "no such socket");
-        assert_eq!(
-            a.send(&transmit(SocketId(0), "[::1]:9".parse().unwrap(), b"x")),
-            Poll::Ready(()),
-            "other family"
+        send_all(
+            &mut a,
+            &[
+                transmit(SocketId(0), to, &[0; 70_000]),                 // too big
+                transmit(SocketId(7), to, b"x"),                         // no such socket
+                transmit(SocketId(0), "[::1]:9".parse().unwrap(), b"x"), // another family
+            ],
         );
         assert_eq!(a.counters(), Counters { unsent: 3, receive_errors: 0 });
+    }
+
+    /// Each datagram of a run is counted, what comes after goes out, and once the addresses have been read again, as one.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn from_an_address_that_is_gone_nothing_is_sent() {
+        let mut a = Sockets::open(&[(Ipv4Addr::UNSPECIFIED, 0).into()], &[]).unwrap();
+        let mut b = Sockets::open(&[LOOPBACK], &[]).unwrap();
+        let good = transmit(SocketId(0), b.bound()[0], b"good");
+        let gone = Transmit { local: Some("203.0.113.77".parse().unwrap()), ..good.clone() };
+        let could_cut = can_cut(&a);
+        send_all(&mut a, &[gone.clone(), gone.clone(), gone, good.clone(), good.clone()]);
+        assert_eq!(receive_all(&mut b, 2).len(), 2);
+        assert_eq!(a.counters(), Counters { unsent: 3, receive_errors: 0 });
+        a.list[0].info.addrs.clear();
+        assert!(a.refresh());
+        assert_eq!(can_cut(&a), could_cut);
     }
 
     #[test]

@@ -174,12 +174,7 @@ impl DhtNode {
                 self.tell(&event);
                 on_event(event);
             }
-            while let Some(transmit) = self.out.pop() {
-                // What the kernel has no room for is dropped: the DHT asks again.
-                if self.sockets.send(&transmit).is_pending() {
-                    self.sockets.give_up();
-                }
-            }
+            self.send();
             if !has_read {
                 break;
             }
@@ -191,6 +186,27 @@ impl DhtNode {
             Woken::Released => return false,
         }
         true
+    }
+
+    /// Sends what the DHT says. What the kernel has no room for is dropped: the DHT asks again.
+    fn send(&mut self) {
+        let mut next = self.out.pop();
+        while let Some(transmit) = next.take() {
+            next = match self.sockets.join(transmit) {
+                Ok(()) => self.out.pop(),
+                Err(transmit) => {
+                    self.flush();
+                    Some(transmit)
+                }
+            };
+        }
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        if self.sockets.flush().is_pending() {
+            self.sockets.give_up();
+        }
     }
 
     fn with<T>(&mut self, f: impl FnOnce(&mut Machine, &mut Cx<'_>) -> T) -> T {
