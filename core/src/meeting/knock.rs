@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::{Epoch, EpochKeys, Keys, Record, RecordError};
+use super::{Epoch, EpochKeys, Keys, Record, RecordError, Roster};
 use crate::base::UnixTime;
 use crate::limits;
 use crate::wire::stun::{AttributeType, Builder, Class, Message, Method, TransactionId};
@@ -79,13 +79,13 @@ pub struct Knock<'a> {
 }
 
 impl Knock<'_> {
-    /// Opens the record of the knocking device.
+    /// Opens the record of the knocking device; `roster` is that of the meeting.
     ///
     /// # Errors
     ///
     /// [`KnockError::Record`] and [`KnockError::Old`].
-    pub fn open(&self, keys: &Keys, unix: UnixTime) -> Result<Record, KnockError> {
-        let record = Record::open(keys, self.sealed)?;
+    pub fn open(&self, keys: &Keys, roster: &Roster, unix: UnixTime) -> Result<Record, KnockError> {
+        let record = roster.open(keys, self.sealed)?;
         if record.details().time + MAX_AGE < unix {
             return Err(KnockError::Old);
         }
@@ -114,7 +114,7 @@ pub fn verify_request<'a>(epochs: &[EpochKeys], message: &Message<'a>) -> Result
 
 /// Reads the answer to a knock that we sent with `epoch`: the record of the device that answered, and the address it
 /// saw us at. That `message` has the transaction id of that knock, and comes from where it went, is for the caller to
-/// know. Any age will do, since the transaction id is fresh.
+/// know; `roster` is that of the meeting. Any age will do, since the transaction id is fresh.
 ///
 /// # Errors
 ///
@@ -122,6 +122,7 @@ pub fn verify_request<'a>(epochs: &[EpochKeys], message: &Message<'a>) -> Result
 pub fn verify_answer(
     keys: &Keys,
     epoch: &EpochKeys,
+    roster: &Roster,
     message: &Message<'_>,
 ) -> Result<(Record, SocketAddr), KnockError> {
     if (message.class(), message.method()) != (Class::Success, Method::BINDING) {
@@ -132,7 +133,7 @@ pub fn verify_answer(
     }
     let sealed = message.attribute(RECORD).ok_or(KnockError::Incomplete)?;
     let seen_at = message.mapped_address().ok_or(KnockError::Incomplete)?;
-    Ok((Record::open(keys, sealed)?, seen_at))
+    Ok((roster.open(keys, sealed)?, seen_at))
 }
 
 /// The knocks answered lately, so that a retransmission gets the same answer and a replay gets none.
@@ -226,6 +227,10 @@ mod tests {
         Record::sign(keys(1).id(), &Keyring::new(&[seed; 32], &[seed; 32]), [seed; 32], details)
     }
 
+    fn nobody() -> Roster {
+        Roster::default()
+    }
+
     fn sealed(seed: u8) -> [u8; Record::SEALED] {
         record(seed).seal(&keys(1), &mut Rng::new([seed; 32]))
     }
@@ -238,14 +243,14 @@ mod tests {
         let epochs = [keys(1).epoch(Epoch(1)), epoch(1)];
         let verified = verify_request(&epochs, &message).unwrap();
         assert_eq!((verified.epoch, verified.id), (Epoch(20_000), id));
-        assert_eq!(verified.open(&keys(1), NOON), Ok(record(1)));
+        assert_eq!(verified.open(&keys(1), &nobody(), NOON), Ok(record(1)));
 
         for from in [FROM, "[2001:db8::9]:40001"] {
             let answer = answer(&epoch(1), id, from.parse().unwrap(), &sealed(2));
             assert!(answer.len() <= knock.len(), "{} > {}", answer.len(), knock.len());
             let message = Message::parse(&answer).unwrap();
             assert_eq!(message.transaction_id(), id);
-            let (got, seen_at) = verify_answer(&keys(1), &epoch(1), &message).unwrap();
+            let (got, seen_at) = verify_answer(&keys(1), &epoch(1), &nobody(), &message).unwrap();
             assert_eq!((got, seen_at), (record(2), from.parse().unwrap()));
         }
     }
@@ -263,8 +268,8 @@ mod tests {
 
         let answer = answer(&epoch(1), TransactionId([7; 12]), FROM.parse().unwrap(), &sealed(1));
         let answer = Message::parse(&answer).unwrap();
-        assert_eq!(verify_answer(&keys(1), &epoch(2), &answer), Err(KnockError::Integrity));
-        assert_eq!(verify_answer(&keys(1), &epoch(1), &message), Err(KnockError::Other));
+        assert_eq!(verify_answer(&keys(1), &epoch(2), &nobody(), &answer), Err(KnockError::Integrity));
+        assert_eq!(verify_answer(&keys(1), &epoch(1), &nobody(), &message), Err(KnockError::Other));
         assert_eq!(verify_request(&[epoch(1)], &answer).unwrap_err(), KnockError::Other);
     }
 
@@ -285,9 +290,12 @@ mod tests {
         let knock = request(&epoch(1), TransactionId([7; 12]), &sealed(1));
         let message = Message::parse(&knock).unwrap();
         let knock = verify_request(&[epoch(1)], &message).unwrap();
-        assert!(knock.open(&keys(1), NOON + MAX_AGE).is_ok());
-        assert_eq!(knock.open(&keys(1), NOON + MAX_AGE + Duration::from_millis(1)), Err(KnockError::Old));
-        assert!(knock.open(&keys(1), UnixTime::from_millis(0)).is_ok());
+        assert!(knock.open(&keys(1), &nobody(), NOON + MAX_AGE).is_ok());
+        assert_eq!(
+            knock.open(&keys(1), &nobody(), NOON + MAX_AGE + Duration::from_millis(1)),
+            Err(KnockError::Old)
+        );
+        assert!(knock.open(&keys(1), &nobody(), UnixTime::from_millis(0)).is_ok());
     }
 
     #[test]
@@ -304,7 +312,7 @@ mod tests {
         let knock = request(&epoch(1), TransactionId([7; 12]), &spoiled);
         let message = Message::parse(&knock).unwrap();
         let knock = verify_request(&[epoch(1)], &message).unwrap();
-        assert_eq!(knock.open(&keys(1), NOON), Err(KnockError::Record(RecordError::Sealed)));
+        assert_eq!(knock.open(&keys(1), &nobody(), NOON), Err(KnockError::Record(RecordError::Sealed)));
     }
 
     #[test]

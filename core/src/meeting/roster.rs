@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Record;
-use crate::base::{DeviceId, Time};
+use super::{Keys, Record, RecordError};
+use crate::base::{DeviceId, MeetingId, Time};
 use crate::limits;
 
 /// The devices known in one meeting, each by the newest record of it.
@@ -138,6 +138,26 @@ impl Roster {
         (person.record.encode() == bytes).then_some(person)
     }
 
+    /// As [`Record::decode`], of the meeting that this is the roster of. What a record says that is held of its device is not
+    /// verified again.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Record::decode`].
+    pub fn decode(&self, meeting: MeetingId, bytes: &[u8]) -> Result<Record, RecordError> {
+        let held = Record::claimed_device(bytes).and_then(|device| self.get_any(device));
+        Record::decode_beside(held.map(|person| &person.record), meeting, bytes)
+    }
+
+    /// As [`Record::open`], with the same shortcut as [`Roster::decode`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Record::open`].
+    pub fn open(&self, keys: &Keys, sealed: &[u8]) -> Result<Record, RecordError> {
+        self.decode(keys.id(), &Record::unseal(keys, sealed)?)
+    }
+
     /// Everyone who is known, here or gone.
     pub fn everyone(&self) -> impl Iterator<Item = &Person> {
         self.people.values()
@@ -162,7 +182,7 @@ impl Roster {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Incarnation, MeetingId, UnixTime};
+    use crate::base::{Incarnation, UnixTime};
     use crate::meeting::{Details, Keyring};
 
     fn record(device: u8, incarnation: u64, serial: u32) -> Record {
@@ -191,6 +211,26 @@ mod tests {
         assert!(!holds(&roster, &altered) && !holds(&roster, &altered[..40]) && !holds(&roster, &[]));
         roster.insert(Time::ZERO, new.clone());
         assert!(holds(&roster, new.encode()) && !holds(&roster, old.encode()));
+    }
+
+    #[test]
+    fn what_differs_from_the_record_held_is_verified() {
+        let (here, elsewhere) = (MeetingId::default(), MeetingId([1; 16]));
+        let mut roster = Roster::default();
+        let (old, new) = (record(1, 5, 1), record(1, 5, 2));
+        assert_eq!(roster.decode(here, old.encode()), Ok(old.clone()));
+        roster.insert(Time::ZERO, old.clone());
+        for good in [&old, &new, &record(2, 5, 1)] {
+            assert_eq!(roster.decode(here, good.encode()).as_ref(), Ok(good));
+        }
+        assert_eq!(roster.decode(elsewhere, new.encode()), Err(RecordError::Signature));
+        for at in 0..Record::SIZE {
+            let mut altered = *new.encode();
+            altered[at] ^= 1;
+            let plainly = Record::decode(here, &altered);
+            assert!(plainly.is_err(), "byte {at}");
+            assert_eq!(roster.decode(here, &altered), plainly, "byte {at}");
+        }
     }
 
     #[test]

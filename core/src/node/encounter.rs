@@ -64,7 +64,7 @@ impl Node {
                 return;
             }
         }
-        let Ok(record) = knock.open(&open.keys, unix) else {
+        let Ok(record) = knock.open(&open.keys, &open.roster, unix) else {
             self.counters.bad_records += 1;
             return;
         };
@@ -95,8 +95,8 @@ impl Node {
         let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) else {
             return true;
         };
-        let verified =
-            open.epochs.iter().find_map(|epoch| knock::verify_answer(&open.keys, epoch, message).ok());
+        let verify = |epoch| knock::verify_answer(&open.keys, epoch, &open.roster, message).ok();
+        let verified = open.epochs.iter().find_map(verify);
         let Some((record, _)) = verified else {
             self.counters.unproven_stun += 1;
             return true;

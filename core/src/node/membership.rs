@@ -60,12 +60,9 @@ impl Node {
         let proven = meetings.find(|(_, open)| hello::verify(&open.keys, &them, &me, &hello.mac));
         // A HELLO for a meeting we are not in, or are just leaving, is no offence.
         let Some((handle, open)) = proven else { return };
-        let record = match open.roster.holds(hello.record) {
-            Some(person) => person.record.clone(),
-            None => match Record::decode(open.keys.id(), hello.record) {
-                Ok(record) if end_of(&record) == them => record,
-                _ => return self.misbehaved(device),
-            },
+        let record = match open.roster.decode(open.keys.id(), hello.record) {
+            Ok(record) if end_of(&record) == them => record,
+            _ => return self.misbehaved(device),
         };
         let serial = record.details().serial;
         if dial.greeted.get(&handle).is_some_and(|&greeted| greeted >= serial) {
@@ -199,7 +196,7 @@ impl Node {
                 self.counters.over_introduced += 1;
                 continue;
             }
-            match Record::decode(open.keys.id(), bytes) {
+            match open.roster.decode(open.keys.id(), bytes) {
                 Ok(record) => {
                     dial.introduced += usize::from(!known);
                     self.meet(handle, record, Introduction::Member(by));
@@ -256,7 +253,7 @@ impl Node {
                 continue;
             }
             dial.introduced += 1;
-            match Record::decode(open.keys.id(), bytes) {
+            match open.roster.decode(open.keys.id(), bytes) {
                 Ok(record) => {
                     let device = record.device();
                     if open.roster.insert_departed(now, record.clone()) == Change::New {

@@ -2,7 +2,7 @@ use std::sync::LazyLock;
 
 use folkmoot_core::base::UnixTime;
 use folkmoot_core::meeting::knock::{self, KnockError, RECORD};
-use folkmoot_core::meeting::{Epoch, EpochKeys, Keys, Master, Ufrag};
+use folkmoot_core::meeting::{Epoch, EpochKeys, Keys, Master, Roster, Ufrag};
 use folkmoot_core::wire::stun::{Builder, Class, Message, Method};
 
 static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys::derive(&Master([3; 32])));
@@ -13,7 +13,7 @@ static EPOCHS: LazyLock<[EpochKeys; 2]> =
 pub fn knock(bytes: &[u8]) {
     if let Ok(message) = Message::parse(bytes) {
         assert!(knock::verify_request(EPOCHS.as_slice(), &message).is_err());
-        assert!(knock::verify_answer(&KEYS, &EPOCHS[0], &message).is_err());
+        assert!(knock::verify_answer(&KEYS, &EPOCHS[0], &Roster::default(), &message).is_err());
 
         // The same, said by who knows the code.
         let mut member = Builder::new(message.class(), message.method(), message.transaction_id());
@@ -37,7 +37,10 @@ fn check(knock: &[u8], original: &Message<'_>) {
     match knock::verify_request(EPOCHS.as_slice(), &knock) {
         Ok(verified) => {
             assert_eq!(verified.epoch, EPOCHS[1].epoch);
-            assert!(verified.open(&KEYS, UnixTime::from_millis(0)).is_err(), "nobody guesses a seal");
+            assert!(
+                verified.open(&KEYS, &Roster::default(), UnixTime::from_millis(0)).is_err(),
+                "nobody guesses a seal"
+            );
         }
         Err(error) => assert!(match error {
             KnockError::Other => (original.class(), original.method()) != (Class::Request, Method::BINDING),
@@ -45,5 +48,5 @@ fn check(knock: &[u8], original: &Message<'_>) {
             KnockError::Integrity | KnockError::Record(_) | KnockError::Old => false,
         }),
     }
-    assert!(knock::verify_answer(&KEYS, &EPOCHS[1], &knock).is_err());
+    assert!(knock::verify_answer(&KEYS, &EPOCHS[1], &Roster::default(), &knock).is_err());
 }
