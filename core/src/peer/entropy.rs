@@ -4,6 +4,8 @@
 //! thread-local `fastrand`. Neither has a parameter for a generator. So one is lent for the length of each call: a fork
 //! of the node's generator lies in a thread-local while a [`Loan`] lives, and `fastrand` is seeded from the same
 //! and put back afterwards. In production that makes all of it strong; in a simulation, the seed's.
+//!
+//! A handshake draws from it, and hardly any other call: only then is the fork more than its seed.
 
 use std::cell::RefCell;
 
@@ -11,12 +13,19 @@ use crate::base::Rng;
 
 thread_local! {
     /// The generator on loan, if a call into str0m is under way on this thread. It never outlives one.
-    static LENT: RefCell<Option<Rng>> = const { RefCell::new(None) };
+    static LENT: RefCell<Option<Lent>> = const { RefCell::new(None) };
+}
+
+/// A generator on loan.
+struct Lent {
+    seed: [u8; 32],
+    /// What the seed gives, once somebody has drawn from it.
+    drawn: Option<Box<Rng>>,
 }
 
 /// While it lives, [`draw`] gives numbers from the generator it was made of, and so does `fastrand`.
 pub(super) struct Loan {
-    before: Option<Rng>,
+    before: Option<Lent>,
     fastrand: u64,
 }
 
@@ -25,7 +34,7 @@ pub(super) struct Loan {
 pub(super) fn lend(rng: &mut Rng) -> Loan {
     let fastrand = fastrand::get_seed();
     fastrand::seed(rng.u64());
-    let before = LENT.with_borrow_mut(|lent| lent.replace(rng.fork()));
+    let before = LENT.with_borrow_mut(|lent| lent.replace(Lent { seed: rng.array(), drawn: None }));
     Loan { before, fastrand }
 }
 
@@ -44,7 +53,13 @@ impl Drop for Loan {
 ///
 /// There is no fallback: a provider that is called outside a loan must fail rather than be weak.
 pub(super) fn draw<T>(f: impl FnOnce(&mut Rng) -> T) -> Option<T> {
-    LENT.with_borrow_mut(|lent| lent.as_mut().map(f))
+    LENT.with_borrow_mut(|lent| lent.as_mut().map(|lent| f(lent.rng())))
+}
+
+impl Lent {
+    fn rng(&mut self) -> &mut Rng {
+        self.drawn.get_or_insert_with(|| Box::new(Rng::new(self.seed)))
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use folkmoot_core::base::{Time, UnixTime, Wake};
 
 use self::packets::Packet;
+use super::host::Sending;
 use super::{Clock, Draws, EventQueue, Fate, Host, HostCx, HostId, Kind, Record, Slab, Tape, Trace, Watch};
 use crate::net::{BoxId, Gateway, LinkRules, Network, Outcome, RealmId, Stack, Strategy, Verdict};
 
@@ -22,6 +23,8 @@ pub struct World {
     draws: Draws,
     queue: EventQueue<Happening>,
     packets: Slab<Packet>,
+    /// Empty between calls: room for what a program sends in one.
+    sends: Vec<Sending>,
     seats: Vec<Seat>,
     network: Network,
     severed: BTreeSet<(HostId, HostId)>,
@@ -73,6 +76,7 @@ impl World {
             draws: Draws::new(seed),
             queue: EventQueue::new(),
             packets: Slab::new(),
+            sends: Vec::new(),
             seats: Vec::new(),
             network: Network::new(),
             severed: BTreeSet::new(),
@@ -428,16 +432,17 @@ impl World {
         let (now, unix, draws) = (self.now, self.unix_at(id), self.draws);
         let seat = &mut self.seats[id.0 as usize];
         let Some(mut program) = seat.program.take() else { return };
-        let (mut sends, mut faults) = (Vec::new(), Vec::new());
+        let (mut sends, mut faults) = (std::mem::take(&mut self.sends), Vec::new());
         let mut cx =
             HostCx { now, unix, id, addrs: &seat.addrs, draws, sends: &mut sends, faults: &mut faults };
         call(program.as_mut(), &mut cx);
         let wake = program.next_wake();
         seat.program = Some(program);
         self.violations.extend(faults.into_iter().map(|what| Violation { at: now, host: Some(id), what }));
-        for sending in sends {
+        for sending in sends.drain(..) {
             self.send(id, sending);
         }
+        self.sends = sends;
         self.schedule(id, wake);
     }
 

@@ -14,6 +14,8 @@ pub(super) struct Packet {
     from: SocketAddr,
     to: SocketAddr,
     bytes: Vec<u8>,
+    /// Of the bytes, which nothing on the way changes.
+    digest: u64,
     /// The address it was sent to, whatever boxes made of it since.
     sent_to: IpAddr,
     /// The largest fragment it may be in, if its sender was told that the whole does not pass. Fragments stay together: they
@@ -39,7 +41,8 @@ impl World {
         let len = bytes.len();
         let known = self.path_mtus.get(&(origin, to.ip())).copied();
         let fragment = known.filter(|mtu| *mtu < packet_size(to, len));
-        let packet = Packet { origin, from, to, bytes, sent_to: to.ip(), fragment };
+        let digest = Record::digest_of(&bytes);
+        let packet = Packet { origin, from, to, bytes, digest, sent_to: to.ip(), fragment };
         let size = packet.passing();
         let counts = &mut self.seats[origin.0 as usize].counts;
         counts.sent[Kind::of(&packet.bytes) as usize] += 1;
@@ -202,8 +205,8 @@ impl World {
 
     fn record(&mut self, packet: &Packet, to: Option<HostId>, fate: Fate) {
         let (kind, len) = (Kind::of(&packet.bytes), packet.bytes.len() as u32);
-        let digest = Record::digest_of(&packet.bytes);
-        self.trace.add(Record { at: self.now, from: packet.origin, to, kind, fate, len, digest });
+        let (at, from, digest) = (self.now, packet.origin, packet.digest);
+        self.trace.add(Record { at, from, to, kind, fate, len, digest });
     }
 }
 
