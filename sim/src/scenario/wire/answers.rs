@@ -32,6 +32,8 @@ struct Talk {
     /// It answered something. A NAT whose mapping depends on the destination sends the answer
     /// to a check from another port than the check came to; that nobody else could have known the transaction tells whose it is.
     proven: bool,
+    /// Its host is noted as one that receives what is sent to it.
+    receives: bool,
     told: bool,
 }
 
@@ -57,19 +59,20 @@ impl Answers {
     }
 
     pub(super) fn sent(&mut self, host: HostId, to: SocketAddr, bytes: &[u8]) -> Option<(Property, String)> {
-        if let Some(Token::Given(token)) = token(bytes) {
-            self.tokens.insert((host, to.ip(), token));
+        let packet = Packet::read(bytes);
+        if let Some(Token::Given(token)) = packet.token() {
+            self.tokens.insert((host, to.ip(), token.to_vec()));
         }
         let talk = self.talks.entry((host, to)).or_default();
         let count = bytes.len() as u64;
         let problem = if talk.heard == 0 && !talk.proven {
             talk.unheard += 1;
-            if let Some(id) = transaction(bytes, |class| class == Class::Request) {
+            if let Packet::Stun(Class::Request, id) = packet {
                 self.checks.insert((host, id), to);
             }
             let n = talk.unheard;
             (n > UNHEARD).then(|| (Property::Unheard, format!("{n} packets to {to}, which never sent any")))
-        } else if is_answer(bytes)
+        } else if packet.is_answer()
             && !self.receiving.contains(&(host, to.ip()))
             && !Scope::of(to.ip()).is_local()
         {
@@ -89,53 +92,88 @@ impl Answers {
     }
 
     pub(super) fn delivered(&mut self, host: HostId, from: SocketAddr, bytes: &[u8]) {
+        let packet = Packet::read(bytes);
         let talk = self.talks.entry((host, from)).or_default();
         talk.heard += bytes.len() as u64;
-        talk.proven |= is_answer(bytes) || classify(bytes) == Kind::Dtls;
-        let returns = match token(bytes) {
-            Some(Token::Returned(token)) => self.tokens.contains(&(host, from.ip(), token)),
+        talk.proven |= packet.is_answer() || matches!(packet, Packet::Dtls);
+        let returns = match packet.token() {
+            Some(Token::Returned(token)) => self.tokens.contains(&(host, from.ip(), token.to_vec())),
             _ => false,
         };
-        if talk.proven || returns {
+        if (talk.proven || returns) && !std::mem::replace(&mut talk.receives, true) {
             self.receiving.insert((host, from.ip()));
         }
-        let id = transaction(bytes, |class| class == Class::Success);
-        if let Some(asked) = id.and_then(|id| self.checks.remove(&(host, id))) {
+        if let Packet::Stun(Class::Success, id) = packet
+            && let Some(asked) = self.checks.remove(&(host, id))
+        {
             self.talks.entry((host, asked)).or_default().proven = true;
         }
     }
 }
 
-/// The transaction of a STUN message of such a class.
-fn transaction(bytes: &[u8], such: impl Fn(Class) -> bool) -> Option<TransactionId> {
-    let message = Message::parse(bytes).ok().filter(|_| classify(bytes) == Kind::Stun)?;
-    such(message.class()).then(|| message.transaction_id())
+/// A packet as far as it matters here.
+enum Packet<'a> {
+    Stun(Class, TransactionId),
+    Krpc {
+        is_answer: bool,
+        token: Option<Token<'a>>,
+    },
+    Dtls,
+    /// Something else, or something damaged.
+    Other,
 }
 
 /// A write token (BEP 5, 44), and which way it goes.
-enum Token {
-    Given(Vec<u8>),
-    Returned(Vec<u8>),
+#[derive(Clone, Copy)]
+enum Token<'a> {
+    Given(&'a [u8]),
+    Returned(&'a [u8]),
 }
 
-fn token(bytes: &[u8]) -> Option<Token> {
-    let message = krpc::Message::parse(bytes).ok().filter(|_| classify(bytes) == Kind::Krpc)?;
-    match message.body {
-        Body::Response(response) => Some(Token::Given(response.token?.to_vec())),
-        Body::Query(Query { call: Call::AnnouncePeer { token, .. } | Call::Put { token, .. }, .. }) => {
-            Some(Token::Returned(token.to_vec()))
+impl<'a> Packet<'a> {
+    fn read(bytes: &'a [u8]) -> Self {
+        match classify(bytes) {
+            Kind::Stun => match Message::parse(bytes) {
+                Ok(message) => Self::Stun(message.class(), message.transaction_id()),
+                Err(_) => Self::Other,
+            },
+            Kind::Krpc => match krpc::Message::parse(bytes) {
+                Ok(message) => Self::Krpc {
+                    is_answer: !matches!(message.body, Body::Query(_)),
+                    token: Token::of(&message.body),
+                },
+                Err(_) => Self::Other,
+            },
+            Kind::Dtls => Self::Dtls,
+            Kind::ChannelData | Kind::Unknown => Self::Other,
         }
-        Body::Query(_) | Body::Error(_) => None,
+    }
+
+    /// Whether it answers something that was asked.
+    fn is_answer(&self) -> bool {
+        match self {
+            Self::Stun(class, _) => matches!(class, Class::Success | Class::Error),
+            Self::Krpc { is_answer, .. } => *is_answer,
+            Self::Dtls | Self::Other => false,
+        }
+    }
+
+    fn token(&self) -> Option<Token<'a>> {
+        match self {
+            Self::Krpc { token, .. } => *token,
+            Self::Stun(..) | Self::Dtls | Self::Other => None,
+        }
     }
 }
 
-/// Whether it answers something that was asked.
-fn is_answer(bytes: &[u8]) -> bool {
-    match classify(bytes) {
-        Kind::Krpc => krpc::Message::parse(bytes).is_ok_and(|it| !matches!(it.body, Body::Query(_))),
-        Kind::Stun => {
-            Message::parse(bytes).is_ok_and(|it| matches!(it.class(), Class::Success | Class::Error))
+impl<'a> Token<'a> {
+    fn of(body: &Body<'a>) -> Option<Self> {
+        match body {
+            Body::Response(response) => response.token.map(Self::Given),
+            Body::Query(Query {
+                call: Call::AnnouncePeer { token, .. } | Call::Put { token, .. }, ..
+            }) => Some(Self::Returned(token)),
+            Body::Query(_) | Body::Error(_) => None,
         }
-        Kind::Dtls | Kind::ChannelData | Kind::Unknown => false,
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct Secrets {
 
 /// Shorter ones would stand in packets by chance.
 const SHORTEST: usize = 6;
+/// Words of a set of pairs of bytes.
+const WORDS: usize = (1 << 16) / 64;
 
 impl Secrets {
     /// Adds a secret and all ways to write it.
@@ -25,7 +27,7 @@ impl Secrets {
             forms.extend((0..3).map(|before| base64_within(secret, before, alphabet)));
         }
         forms.retain(|form| form.len() >= SHORTEST);
-        self.begins.resize(1 << 10, 0);
+        self.begins.resize(WORDS, 0);
         for form in &forms {
             let (word, bit) = place(form[0], form[1]);
             self.begins[word] |= bit;
@@ -57,14 +59,12 @@ impl Secrets {
 
     /// Which secret stands in these bytes.
     pub(crate) fn find(&self, bytes: &[u8]) -> Option<&str> {
-        if self.begins.is_empty() {
-            return None;
-        }
-        let may_begin = |pair: &[u8]| {
+        // Without secrets there are no bits.
+        let begins: &[u64; WORDS] = self.begins.as_slice().try_into().ok()?;
+        let places = bytes.windows(2).enumerate().filter(|(_, pair)| {
             let (word, bit) = place(pair[0], pair[1]);
-            self.begins[word] & bit != 0
-        };
-        let places = bytes.windows(2).enumerate().filter(|(_, pair)| may_begin(pair));
+            begins[word] & bit != 0
+        });
         places.map(|(at, _)| &bytes[at..]).find_map(|rest| {
             // A pattern that is a prefix of `rest` is not greater than it, and those between the two begin alike.
             let up_to = self.patterns.partition_point(|(pattern, _)| pattern[..] <= *rest);
