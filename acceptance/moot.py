@@ -161,11 +161,16 @@ class Process:
         return self.started["member"]
 
     @property
+    def bound(self):
+        """Where its sockets are bound, as (host, port)."""
+        bind = self.started["bind"]
+        pairs = [addr.rsplit(":", 1) for addr in ([bind] if isinstance(bind, str) else bind)]
+        return [(host.strip("[]"), int(port)) for host, port in pairs]
+
+    @property
     def address(self):
         """Where its first socket is bound, as (host, port)."""
-        bind = self.started["bind"]
-        host, port = (bind if isinstance(bind, str) else bind[0]).rsplit(":", 1)
-        return host.strip("[]"), int(port)
+        return self.bound[0]
 
     def rss_kib(self):
         for line in Path(f"/proc/{self.popen.pid}/status").read_text().splitlines():

@@ -1,11 +1,13 @@
-"""A DHT of libtorrent nodes on loopback: COUNT [--host HOST] [--bootstrap HOST:PORT].
+"""A DHT of libtorrent nodes on loopback: COUNT [--host HOST] [--bootstrap HOST:PORT]…; as HOST `both` for 127.0.0.1 and ::1.
 
 Prints one line of JSON, {"version": …, "nodes": [[host, port], …]}, once they know each other. From then on it takes commands,
 one line of JSON each (see matrix.py), which its first node carries out, and ends when its standard input does. Needs the
 Python package `libtorrent`; `interop/setup` installs it."""
 
 import argparse
+import contextlib
 import json
+import socket
 import sys
 import time
 
@@ -14,13 +16,12 @@ import libtorrent
 parser = argparse.ArgumentParser()
 parser.add_argument("count", type=int, nargs="?", default=8)
 parser.add_argument("--host", default="127.0.0.1")
-parser.add_argument("--bootstrap")
+parser.add_argument("--bootstrap", action="append", default=[])
 options = parser.parse_args()
 
 # libtorrent distrusts many nodes on one address, addresses of private networks and node ids that do not fit them; all nodes of
 # a test are on loopback, so these defences have to be lowered, and the rate limits with them.
 SETTINGS = {
-    "listen_interfaces": f"[{options.host}]:0" if ":" in options.host else f"{options.host}:0",
     "enable_dht": True,
     "dht_bootstrap_nodes": "",
     "dht_restrict_routing_ips": False,
@@ -77,12 +78,15 @@ class Commands:
         return {}
 
     def peers(self, hash):
+        """What the first answer with any says; of each family, where there are both."""
         self.session.dht_get_peers(sha1_hash(hash))
+        found = []
         for alert in alerts(self.session, PATIENCE):
             is_reply = isinstance(alert, libtorrent.dht_get_peers_reply_alert) and str(alert.info_hash) == hash
-            if is_reply and alert.num_peers():
-                return {"peers": [list(peer) for peer in alert.peers()]}
-        return {"peers": []}
+            found += [list(peer) for peer in alert.peers() if list(peer) not in found] if is_reply else []
+            if len({":" in host for host, _ in found}) == len(hosts):
+                break
+        return {"peers": found}
 
     def put_immutable(self, value):
         target = self.session.dht_put_immutable_item(bytes.fromhex(value))
@@ -118,22 +122,46 @@ class Commands:
         return {"value": None, "seq": None}
 
 
-sessions = [libtorrent.session(SETTINGS) for _ in range(options.count)]
+hosts = ["127.0.0.1", "::1"] if options.host == "both" else [options.host]
+
+
+def free_port():
+    """A port that is free on every host: asked for any, libtorrent takes another for each."""
+    while True:
+        with contextlib.ExitStack() as stack:
+            port = 0
+            with contextlib.suppress(OSError):
+                for host in hosts:
+                    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+                    taken = stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+                    taken.bind((host, port))
+                    port = taken.getsockname()[1]
+                return port
+
+
+def start():
+    port = free_port()
+    listen = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host in hosts)
+    return libtorrent.session(SETTINGS | {"listen_interfaces": listen})
+
+
+sessions = [start() for _ in range(options.count)]
 ports = [session.listen_port() for session in sessions]
-entries = [(options.host, port) for port in ports]
-if options.bootstrap:
-    host, port = options.bootstrap.rsplit(":", 1)
+entries = [(host, port) for port in ports for host in hosts]
+for entry in options.bootstrap:
+    host, port = entry.rsplit(":", 1)
     entries.append((host.strip("[]"), int(port)))
 for own, session in zip(ports, sessions):
     for entry in entries:
         if entry[1] != own:
             session.add_dht_node(entry)
 deadline = time.monotonic() + 20
-while min(map(nodes_known, sessions)) < len(entries) - 1:
+# Of both families it tells of one; the other is there as soon, or nearly.
+while min(map(nodes_known, sessions)) < len(entries) // len(hosts) - 1:
     if time.monotonic() > deadline:
         sys.exit("the libtorrent nodes do not find each other")
     time.sleep(0.1)
-print(json.dumps({"version": libtorrent.__version__, "nodes": [[options.host, port] for port in ports]}), flush=True)
+print(json.dumps({"version": libtorrent.__version__, "nodes": [[hosts[0], port] for port in ports]}), flush=True)
 commands = Commands(sessions[0])
 for line in sys.stdin:
     command = json.loads(line)

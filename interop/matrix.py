@@ -22,23 +22,15 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from peers import FOREIGN, HERE, KINDS, NO_ITEMS, OURS, WITH_V6, start
+import families
+from families import eventually
+from peers import COUNT, FOREIGN, HERE, KINDS, NO_ITEMS, OURS, WITH_V6, start
 from questions import ANSWERS, OVER_V6, REFUSALS, Asker, cell
 from ed25519 import Key
 from moot import check
 from probe import bencode
 
 PAGE = HERE / "MATRIX.md"
-# Nodes of a network of one kind. A network of librqbit-dht alone does not form: such a node takes in only whom others name.
-COUNT = {kind: 1 if kind == "librqbit-dht" else 4 for kind in KINDS}
-
-
-def eventually(look, seconds=5.0):
-    """Whether something comes true in time."""
-    until = time.monotonic() + seconds
-    while not (found := look()) and time.monotonic() < until:
-        time.sleep(0.1)
-    return found
 
 
 class Pair:
@@ -317,6 +309,9 @@ def page():
         over_v6 = dict(zip(WITH_V6, pool.map(lambda kind: answers(kind, OVER_V6, "::1"), WITH_V6)))
         asked = dict(zip(FOREIGN, pool.map(ours_asks, FOREIGN)))
         asking = dict(zip(FOREIGN, pool.map(asks_ours, FOREIGN)))
+        of_both = dict(zip(WITH_V6, pool.map(families.answers, WITH_V6)))
+        sides = [side for kind in WITH_V6 if kind != OURS for side in ((OURS, kind), (kind, OURS))]
+        among = list(pool.map(lambda side: families.deeds(*side), sides))
     found, read = crossing()
     columns = {kind: cells for kind, (cells, _) in said.items()}
     versions = ", ".join(f"{kind} {said[kind][1]}" for kind in FOREIGN)
@@ -348,6 +343,16 @@ A number is the code of an error. After each malformed datagram the node was ask
 Nodes on `::1`. bittorrent-dht and mainline have no IPv6.
 
 {questions_table(OVER_V6, list(WITH_V6), {kind: cells for kind, (cells, _) in over_v6.items()}, True)}
+
+## Nodes of both families
+
+Each node on `127.0.0.1` and `::1`, in a network of such nodes; named is who names at least one node. In the second table, what a node
+of the one does among nodes of the other.
+
+{questions_table(families.ANSWERS_BOTH, list(WITH_V6), of_both)}
+
+{table(["", *(f"{asking} → {asked}" for asking, asked in sides)],
+       [[name, *(column[n] for column in among)] for n, name in enumerate(families.DEEDS_BOTH)])}
 
 ## Our node among theirs, and theirs among ours
 

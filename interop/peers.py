@@ -25,25 +25,33 @@ FOREIGN = {
 KINDS = [OURS, *FOREIGN]
 # Of these, nodes on ::1 can be had.
 WITH_V6 = (OURS, "libtorrent", "librqbit-dht")
+# As a host: an address of each family, 127.0.0.1 and ::1.
+BOTH = "both"
+# Nodes of a network of one kind. A network of librqbit-dht alone does not form: such a node takes in only whom others name.
+COUNT = {kind: 1 if kind == "librqbit-dht" else 4 for kind in KINDS}
 # Who has no items, and why.
 NO_ITEMS = {"librqbit-dht": "no BEP 44"}
 
 
 def start(kind, count, bootstrap=None, host="127.0.0.1"):
-    """Nodes of some kind that know each other and the bootstrap node, for use in a `with`."""
-    return (Ours if kind == OURS else Foreign)(kind, count, bootstrap, host)
+    """Nodes of some kind that know each other and the bootstrap nodes (an address or several), for use in a `with`."""
+    entries = [] if not bootstrap else bootstrap if isinstance(bootstrap, list) else [bootstrap]
+    return (Ours if kind == OURS else Foreign)(kind, count, [address(entry) for entry in entries], host)
 
 
 class Foreign:
     """Several nodes of one kind that know each other, the first of which obeys."""
 
-    def __init__(self, kind, count, bootstrap, host):
-        self.kind = kind
+    def __init__(self, kind, count, entries, host):
+        self.kind, self.host = kind, host
         self.args = [str(count)]
         if kind == "bittorrent-dht":
-            self.args += [address(bootstrap)] if bootstrap else []
+            self.args += entries
         else:
-            self.args += ["--host", host] + (["--bootstrap", address(bootstrap)] if bootstrap else [])
+            # librqbit-dht has one socket for both families.
+            if kind == "librqbit-dht" and host == BOTH:
+                host = "::"
+            self.args += ["--host", host, *(arg for entry in entries for arg in ("--bootstrap", entry))]
 
     def __enter__(self):
         command = [str(part) for part in FOREIGN[self.kind]] + self.args
@@ -54,6 +62,8 @@ class Foreign:
         started = self.read()
         self.version = started["version"]
         self.nodes = [tuple(node) for node in started["nodes"]]
+        if self.host == BOTH:
+            self.nodes, self.nodes6 = ([(host, port) for _, port in self.nodes] for host in ("127.0.0.1", "::1"))
         return self
 
     def __exit__(self, *_):
@@ -75,21 +85,24 @@ class Foreign:
 class Ours:
     """Several `moot dht serve`; what is to be done, the other verbs of `moot dht` do, each for itself."""
 
-    def __init__(self, kind, count, bootstrap, host):
+    def __init__(self, kind, count, entries, host):
         self.kind, self.count, self.host = kind, count, host
-        self.bind = ["--bind", address((host, 0))]
-        self.bootstrap = [address(bootstrap)] if bootstrap else []
+        self.hosts = ["127.0.0.1", "::1"] if host == BOTH else [host]
+        self.bind = [arg for host in self.hosts for arg in ("--bind", address((host, 0)))]
+        self.bootstrap = entries
         self.stack = contextlib.ExitStack()
 
     def __enter__(self):
         try:
             self.world = self.stack.enter_context(World())
             self.version = subprocess.run([MOOT, "--version"], stdout=subprocess.PIPE, text=True).stdout.split()[-1]
-            self.nodes = []
+            self.nodes, self.nodes6 = [], []
             for _ in range(self.count):
-                entries = self.bootstrap + [address(node) for node in self.nodes[:1]]
+                entries = self.bootstrap + [address(node) for node in self.nodes[:1] + self.nodes6[:1]]
                 bootstraps = [arg for entry in entries for arg in ("--bootstrap", entry)]
-                self.nodes.append(self.world.process("dht", "dht", "serve", *self.bind, *bootstraps).address)
+                bound = self.world.process("dht", "dht", "serve", *self.bind, *bootstraps).bound
+                self.nodes.append(bound[0])
+                self.nodes6.extend(bound[1:])
             return self
         except BaseException:
             self.stack.close()
@@ -125,9 +138,9 @@ class Ours:
 
     def run(self, verb, *args):
         """What a verb printed; with `error` if it failed."""
-        entry = self.bootstrap or [address(self.nodes[0])]
-        guest = self.world.process(verb, "dht", verb, *args, *self.bind, "--bootstrap", *entry,
-                                   "--state-dir", self.world.home)
+        entries = self.bootstrap or [address(self.nodes[0])]
+        bootstraps = [arg for entry in entries for arg in ("--bootstrap", entry)]
+        guest = self.world.process(verb, "dht", verb, *args, *self.bind, *bootstraps, "--state-dir", self.world.home)
         code = guest.exit_code(40)
         answer = {"events": guest.events}
         if code == 6:

@@ -3,6 +3,7 @@
 //! Such a node takes in only nodes that another one names: neither who asks it nor where it enters. So a network of them alone
 //! does not form, and where they are to know each other there has to be a bootstrap node of another kind that knows others.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ struct Nodes {
     runtime: Runtime,
     /// The first is driven; the others only have to live.
     nodes: Vec<Dht>,
+    /// In how many families it looks for peers.
+    families: usize,
 }
 
 pub fn start(options: &Options) -> (&'static str, Vec<SocketAddr>, Box<dyn Peer>) {
@@ -30,19 +33,19 @@ pub fn start(options: &Options) -> (&'static str, Vec<SocketAddr>, Box<dyn Peer>
         // A node that finds nobody to begin with ends at once, so one that is alone begins with itself.
         let addr = UdpSocket::bind(SocketAddr::new(options.host, 0)).and_then(|socket| socket.local_addr());
         let addr = addr.expect("a port");
-        let entry = options.bootstrap.unwrap_or(addr);
+        let entries = if options.bootstrap.is_empty() { vec![addr] } else { options.bootstrap.clone() };
         let node = runtime.block_on(async {
             let mut id = [0; 20];
             getrandom::fill(&mut id).expect("randomness");
             let config = DhtConfig {
                 peer_id: Some(Id20::new(id)),
                 listen_addr: Some(addr),
-                bootstrap_addrs: Some(vec![entry.to_string()]),
+                bootstrap_addrs: Some(entries.iter().map(SocketAddr::to_string).collect()),
                 ..DhtConfig::default()
             };
             let node = DhtBuilder::with_config(config).await.expect("a node");
             let known = |node: &Dht| node.stats().routing_table_size + node.stats().routing_table_size_v6;
-            while options.bootstrap.is_some() && known(&node) == 0 {
+            while !options.bootstrap.is_empty() && known(&node) == 0 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             node
@@ -50,7 +53,8 @@ pub fn start(options: &Options) -> (&'static str, Vec<SocketAddr>, Box<dyn Peer>
         addrs.push(node.listen_addr());
         nodes.push(node);
     }
-    ("9.1.0", addrs, Box::new(Nodes { runtime, nodes }))
+    let families = if options.host.is_unspecified() { 2 } else { 1 };
+    ("9.1.0", addrs, Box::new(Nodes { runtime, nodes, families }))
 }
 
 impl Peer for Nodes {
@@ -68,20 +72,22 @@ impl Peer for Nodes {
             let stream = node.get_peers(hash, port);
             let until = tokio::time::sleep(PATIENCE);
             tokio::pin!(stream, until);
-            let mut peers = Vec::new();
+            let mut peers = BTreeSet::<SocketAddr>::new();
             loop {
                 tokio::select! {
                     () = &mut until => break peers,
                     peer = stream.next() => match peer {
-                        Some(peer) => peers.push(json!([peer.ip().to_string(), peer.port()])),
+                        Some(peer) => peers.insert(peer),
                         None => break peers,
                     },
-                }
-                if port.is_none() && !peers.is_empty() {
+                };
+                let found: BTreeSet<_> = peers.iter().map(SocketAddr::is_ipv4).collect();
+                if port.is_none() && found.len() == self.families {
                     break peers;
                 }
             }
         });
+        let peers: Vec<_> = peers.iter().map(|peer| json!([peer.ip().to_string(), peer.port()])).collect();
         json!({ "peers": peers })
     }
 }

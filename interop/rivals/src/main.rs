@@ -1,6 +1,6 @@
-//! DHT nodes of several kinds, each driven by lines of JSON: `rivals KIND COUNT [--host HOST] [--bootstrap HOST:PORT]`.
+//! DHT nodes of several kinds, each driven by lines of JSON: `rivals KIND COUNT [--host HOST] [--bootstrap HOST:PORT]…`.
 //!
-//! Starts `COUNT` nodes that know each other, and the bootstrap node if one is given. Prints one line,
+//! Starts `COUNT` nodes that know each other, and the bootstrap nodes if some are given. Prints one line,
 //! `{"version": …, "nodes": [[host, port], …]}`, and then obeys the commands of `interop/matrix.py`, which go to the first
 //! node, until the end of standard input.
 //!
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 pub struct Options {
     pub count: usize,
     pub host: IpAddr,
-    pub bootstrap: Option<SocketAddr>,
+    pub bootstrap: Vec<SocketAddr>,
 }
 
 /// The node that is driven.
@@ -42,13 +42,13 @@ fn main() {
         "worlds" => return worlds::main(args),
         _ => {}
     }
-    let mut options = Options { count: 1, host: Ipv4Addr::LOCALHOST.into(), bootstrap: None };
+    let mut options = Options { count: 1, host: Ipv4Addr::LOCALHOST.into(), bootstrap: Vec::new() };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         let mut value = || args.next().expect("a value after the flag");
         match arg.as_str() {
             "--host" => options.host = value().parse().expect("an IP address"),
-            "--bootstrap" => options.bootstrap = Some(value().parse().expect("HOST:PORT")),
+            "--bootstrap" => options.bootstrap.push(value().parse().expect("HOST:PORT")),
             count => options.count = count.parse().expect("a number of nodes"),
         }
     }
