@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """How fast DHT nodes answer, ours beside four others, in one run on one machine: the table, with ratios.
 
-Every server knows nodes of the same made-up crowd and is asked through a UDP socket of loopback, 32 questions under way at any
-time. The servers take turns within each round, and what counts is the median of the rounds. The aims are in the constants below;
-what misses them is named at the end. `--check` asserts what has been reached of them, once more if it fails: the aims of reading
-KRPC, and of the rest what is held. Answers a second depend too much on what else a machine does, so there it is answers for a second
-of processor time, in which the kernel's share is included.
+Every server knows nodes of the same made-up crowd and is asked through UDP sockets of loopback, 32 questions under way at any time:
+all of one asker, to whom several answers can leave at once, or each of another asker, as on the internet. The servers take turns
+within each round, and what counts is the median of the rounds. The aims are in the constants below; what misses them is named at the
+end. `--check` asserts what has been reached of them, once more if it fails: the aims of reading KRPC, and of the rest what is held.
+Answers a second depend too much on what else a machine does, so there it is answers for a second of processor time, in which the
+kernel's share is included.
 """
 
 import argparse
@@ -19,13 +20,20 @@ from pathlib import Path
 
 from peers import FOREIGN, KINDS, NO_ITEMS, OURS, RIVALS, address, start
 
+ASKERS = (1, 32)
 METHODS = ("ping", "find_node", "get_peers", "get")
 CROWD = 250
 SETTLE_S = 6
 # At least so many times as many answers as these, to every question.
 SOCKET_RATIOS = {"mainline": 1.5, "libtorrent": 1.0}
-# What `--check` asserts where the aim is not reached on a quiet machine.
-HELD_RATIOS = {("mainline", "ping"): 1.2}
+# What `--check` asserts, of processor time, by number of askers. A ping is nearly all the kernel's work, the same for everyone, unless
+# several answers leave at once. Measured on a busy machine: 2.5 and 3.8 to 4.6, 2.3 and 2.9 to 3.8; 1.2 to 1.3 and 1.6 to 1.9, 1.2 and 1.2 to 1.5.
+HELD_RATIOS = {
+    (1, "mainline"): {"ping": 1.6, "any": 2.2},
+    (1, "libtorrent"): {"ping": 1.5, "any": 1.8},
+    (32, "mainline"): {"ping": 1.1, "any": 1.4},
+    (32, "libtorrent"): {"ping": 1.0, "any": 1.1},
+}
 SERDE_RATIO = 10
 # What two runs of the same code differ by.
 NOISE = 1.1
@@ -35,8 +43,8 @@ HELD_RSS_MB = 7
 FOREIGN["crowd"] = [RIVALS, "crowd"]
 
 
-def load(node, method, seconds):
-    command = [RIVALS, "load", address(node), method, str(seconds)]
+def load(node, method, seconds, askers):
+    command = [RIVALS, "load", address(node), method, str(seconds), str(askers)]
     return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, timeout=30).stdout)
 
 
@@ -60,50 +68,62 @@ def row(*cells):
 
 
 def sockets(kinds, rounds, seconds):
-    """Our answers for each of another kind's, by kind and question: in a second, and in a second of processor time; and what an idle
-    node of ours has in memory."""
+    """Our answers for each of another kind's, by number of askers, kind and question: in a second, and in a second of processor time;
+    and what an idle node of ours has in memory."""
     with ExitStack() as stack:
         crowd = stack.enter_context(start("crowd", CROWD))
         servers = {kind: stack.enter_context(start(kind, 1, crowd.nodes[0])) for kind in kinds}
         time.sleep(SETTLE_S)
         idle = rss_mb(servers[OURS])
-        rates, costs, sizes = {}, {}, {}
-        for turn in range(rounds):
-            for method in METHODS:
-                order = kinds[turn % len(kinds):] + kinds[:turn % len(kinds)]
-                for kind in order:
-                    if method == "get" and kind in NO_ITEMS:
-                        continue
-                    before = cpu_s(servers[kind])
-                    said = load(servers[kind].nodes[0], method, seconds)
-                    rates.setdefault((kind, method), []).append(said["per_second"])
-                    spent = cpu_s(servers[kind]) - before
-                    costs.setdefault((kind, method), []).append(1e6 * spent / max(1, said["answers"]))
-                    sizes[kind, method] = said["bytes"]
-        medians = {key: statistics.median(values) for key, values in rates.items()}
-        print(f"\nAnswers a second through a UDP socket, 32 questions under way; median of {rounds} rounds\n")
-        row("", *METHODS, "bytes of find_node", "MB resident")
-        row(*["---"] * (len(METHODS) + 3))
-        for kind in kinds:
-            cells = [f"{medians[kind, m]:,.0f}" if (kind, m) in medians else "–" for m in METHODS]
-            row(kind, *cells, f"{sizes[kind, 'find_node']:.0f}", f"{rss_mb(servers[kind]):.1f}")
-        foreign = [(kind, method) for kind, method in medians if kind != OURS]
-        ratios = {(kind, method): medians[OURS, method] / max(1, medians[kind, method]) for kind, method in foreign}
-        frugal = {(kind, method): statistics.median(theirs / ours for theirs, ours in zip(costs[kind, method], costs[OURS, method]))
-                  for kind, method in foreign}
-        for kind in kinds:
-            if kind != OURS:
-                row(f"ours / {kind}", *(f"{ratios[kind, m]:.2f}" if (kind, m) in ratios else "–" for m in METHODS), "", "")
-        print("\nMicroseconds of processor time for an answer, the kernel's share included\n")
-        row("", *METHODS)
-        row(*["---"] * (len(METHODS) + 1))
-        for kind in kinds:
-            row(kind, *(f"{statistics.median(costs[kind, m]):.1f}" if (kind, m) in costs else "–" for m in METHODS))
-        for kind in kinds:
-            if kind != OURS:
-                row(f"{kind} / ours", *(f"{frugal[kind, m]:.2f}" if (kind, m) in frugal else "–" for m in METHODS))
-        print(f"\nOurs when idle: {idle:.1f} MB resident")
+        ratios, frugal = {}, {}
+        for askers in ASKERS:
+            for key, (answered, spent) in compare(servers, askers, rounds, seconds).items():
+                ratios[askers, *key], frugal[askers, *key] = answered, spent
+        print("\nMB resident afterwards: " + ", ".join(f"{kind} {rss_mb(servers[kind]):.1f}" for kind in kinds))
+        print(f"Ours when idle: {idle:.1f} MB resident")
         return ratios, frugal, idle
+
+
+def compare(servers, askers, rounds, seconds):
+    """Our answers for each of another kind's when so many ask, in a second and in a second of processor time."""
+    kinds = list(servers)
+    rates, costs, sizes = {}, {}, {}
+    for turn in range(rounds):
+        for method in METHODS:
+            order = kinds[turn % len(kinds):] + kinds[:turn % len(kinds)]
+            for kind in order:
+                if method == "get" and kind in NO_ITEMS:
+                    continue
+                before = cpu_s(servers[kind])
+                said = load(servers[kind].nodes[0], method, seconds, askers)
+                spent = cpu_s(servers[kind]) - before
+                rates.setdefault((kind, method), []).append(said["per_second"])
+                costs.setdefault((kind, method), []).append(1e6 * spent / max(1, said["answers"]))
+                sizes[kind, method] = said["bytes"]
+    medians = {key: statistics.median(values) for key, values in rates.items()}
+    foreign = [(kind, method) for kind, method in medians if kind != OURS]
+    ratios = {(kind, method): medians[OURS, method] / max(1, medians[kind, method]) for kind, method in foreign}
+    frugal = {(kind, method): statistics.median(theirs / ours for theirs, ours in zip(costs[kind, method], costs[OURS, method]))
+              for kind, method in foreign}
+
+    who = "one asker" if askers == 1 else f"{askers} askers"
+    print(f"\nAnswers a second through a UDP socket, 32 questions of {who} under way; median of {rounds} rounds\n")
+    row("", *METHODS, "bytes of find_node")
+    row(*["---"] * (len(METHODS) + 2))
+    for kind in kinds:
+        row(kind, *(f"{medians[kind, m]:,.0f}" if (kind, m) in medians else "–" for m in METHODS), f"{sizes[kind, 'find_node']:.0f}")
+    for kind in kinds:
+        if kind != OURS:
+            row(f"ours / {kind}", *(f"{ratios[kind, m]:.2f}" if (kind, m) in ratios else "–" for m in METHODS), "")
+    print(f"\nMicroseconds of processor time for an answer to {who}, the kernel's share included\n")
+    row("", *METHODS)
+    row(*["---"] * (len(METHODS) + 1))
+    for kind in kinds:
+        row(kind, *(f"{statistics.median(costs[kind, m]):.1f}" if (kind, m) in costs else "–" for m in METHODS))
+    for kind in kinds:
+        if kind != OURS:
+            row(f"{kind} / ours", *(f"{frugal[kind, m]:.2f}" if (kind, m) in frugal else "–" for m in METHODS))
+    return {key: (ratios[key], frugal[key]) for key in foreign}
 
 
 def parsing(rounds):
@@ -130,21 +150,19 @@ def slow_parsing(read):
 
 def slow_sockets(ratios, frugal, idle):
     """Where ours answers less than it is to, or has more in memory."""
-    for kind, wanted in SOCKET_RATIOS.items():
-        for method in METHODS:
-            if ratios[kind, method] < wanted:
-                yield f"{method}: {ratios[kind, method]:.2f} of {kind}, not {wanted}"
+    for (askers, kind, method), ratio in ratios.items():
+        if ratio < SOCKET_RATIOS.get(kind, 0):
+            yield f"{method} by {askers}: {ratio:.2f} of {kind}, not {SOCKET_RATIOS[kind]}"
     if idle > RSS_MB:
         yield f"{idle:.1f} MB resident when idle, more than {RSS_MB}"
 
 
 def lost_sockets(ratios, frugal, idle):
     """Where ours has lost what had been reached."""
-    for kind, aim in SOCKET_RATIOS.items():
-        for method in METHODS:
-            wanted = HELD_RATIOS.get((kind, method), aim) / NOISE
-            if frugal[kind, method] < wanted:
-                yield f"{method}: {frugal[kind, method]:.2f} of {kind} for the same processor time, not {wanted:.2f}"
+    for (askers, kind, method), ratio in frugal.items():
+        wanted = HELD_RATIOS[askers, kind].get(method, HELD_RATIOS[askers, kind]["any"])
+        if ratio < wanted:
+            yield f"{method} by {askers}: {ratio:.2f} of {kind} for the same processor time, not {wanted}"
     if idle > HELD_RSS_MB:
         yield f"{idle:.1f} MB resident when idle, more than {HELD_RSS_MB}"
 

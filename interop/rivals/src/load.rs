@@ -1,8 +1,10 @@
-//! Asks one server as fast as it answers: `rivals load HOST:PORT METHOD SECONDS`. Prints one line of JSON: answers a second,
+//! Asks one server as fast as it answers: `rivals load HOST:PORT METHOD SECONDS ASKERS`. Prints one line of JSON: answers a second,
 //! all answers there were, how long they are, and how many questions were given up.
 //!
-//! [`IN_FLIGHT`] questions are under way at any time, each for another target. It sends one datagram a call, since a server that
-//! is sent several joined into one has less work than the internet gives it, and receives as many as there are.
+//! [`IN_FLIGHT`] questions are under way at any time, each for another target, of one asker or of as many as divide them, each with a
+//! socket of its own: many are what the internet is to a server, to one it may send several answers at once. An asker sends one
+//! datagram a call, since a server that is sent several joined into one has less work than the internet gives it, and receives
+//! as many as there are.
 
 use std::io::{ErrorKind, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -10,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use folkmoot_core::base::{InfoHash, NodeId};
 use folkmoot_core::wire::krpc::{Body, Call, Capabilities, Message, Query};
-use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
+use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 
 const IN_FLIGHT: usize = 32;
@@ -18,79 +21,124 @@ const IN_FLIGHT: usize = 32;
 /// How many questions are prepared.
 const QUESTIONS: usize = 4_096;
 
-/// Without an answer for so long, what is under way counts as lost.
-const LOST: Duration = Duration::from_millis(100);
+/// Without any answer for so long, what is under way counts as lost.
+const LOST: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// It is asked for so long before answers count.
 const WARM_UP: Duration = Duration::from_millis(200);
 
-pub fn main(args: &[String]) {
-    let [server, method, seconds] = args else { panic!("give HOST:PORT, a method, and seconds") };
-    let server: SocketAddr = server.parse().expect("HOST:PORT");
-    let questions = questions(method);
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
-    socket.connect(server).expect("a server");
-    let state = UdpSocketState::new(UdpSockRef::from(&socket)).expect("a socket's state");
-    socket.set_nonblocking(false).expect("a socket that waits");
-    socket.set_read_timeout(Some(LOST)).expect("a timeout");
+/// Messages received in one call, and the most that one can hold: several answers that the kernel has joined.
+const BATCH: usize = 16;
+const MESSAGE_BYTES: usize = 65_535;
 
-    let mut buffers = vec![[0_u8; 4_096]; BATCH_SIZE];
-    let mut metas = [RecvMeta::default(); BATCH_SIZE];
-    let (mut next, mut answers, mut bytes, mut lost, mut warming) = (0, 0_u64, 0_u64, 0_u64, 0);
-    let mut ask = |count: usize| {
-        for _ in 0..count {
-            // What the kernel has no room for is lost, and counted when nothing comes.
-            let _ = socket.send(&questions[next % QUESTIONS]);
-            next += 1;
-        }
+struct Asker {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    waits_for: usize,
+}
+
+/// What has come back since it last began to count.
+#[derive(Default)]
+struct Tally {
+    answers: u64,
+    bytes: u64,
+}
+
+pub fn main(args: &[String]) {
+    let [server, method, seconds, askers] = args else {
+        panic!("give HOST:PORT, a method, seconds and askers")
     };
+    let server: SocketAddr = server.parse().expect("HOST:PORT");
+    let count: usize = askers.parse().expect("a number of askers");
+    assert!(count > 0 && IN_FLIGHT % count == 0, "{IN_FLIGHT} are not for {count} to share");
+    let questions = questions(method);
+    let mut askers: Vec<_> = (0..count).map(|_| Asker::new(server)).collect();
+    let mut next = questions.iter().cycle();
+    for asker in &mut askers {
+        asker.ask(IN_FLIGHT / count, &mut next);
+    }
+    let mut buffer = vec![0; BATCH * MESSAGE_BYTES];
+    let (mut tally, mut lost, mut warming) = (Tally::default(), 0, 0);
     let mut began = Instant::now();
     let mut is_warm = false;
     let duration = Duration::from_secs_f64(seconds.parse().expect("a number of seconds"));
-    ask(IN_FLIGHT);
     let elapsed = loop {
-        let mut slices: Vec<IoSliceMut<'_>> =
-            buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect();
-        let received = match state.recv(UdpSockRef::from(&socket), &mut slices, &mut metas) {
-            Ok(received) => received,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                lost += IN_FLIGHT as u64;
-                ask(IN_FLIGHT);
-                continue;
-            }
+        let mut fds: Vec<_> = askers.iter().map(|asker| PollFd::new(&asker.socket, PollFlags::IN)).collect();
+        let ready = match poll(&mut fds, Some(&LOST)) {
+            Ok(ready) => ready,
+            Err(rustix::io::Errno::INTR) => continue,
             Err(error) => panic!("{error}"),
         };
-        drop(slices);
-        let mut asked_back = 0;
-        for (buffer, meta) in buffers.iter().zip(&metas).take(received) {
-            for datagram in buffer[..meta.len].chunks(meta.stride.max(1)) {
+        let is_ready: Vec<_> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        drop(fds);
+        for (asker, is_ready) in askers.iter_mut().zip(is_ready) {
+            if ready == 0 {
+                let silent = std::mem::take(&mut asker.waits_for);
+                lost += silent;
+                asker.ask(silent, &mut next);
+            } else if is_ready {
+                let answered = asker.receive(&mut buffer, &mut tally).min(asker.waits_for);
+                asker.waits_for -= answered;
+                asker.ask(answered, &mut next);
+            }
+        }
+        let elapsed = began.elapsed();
+        if !is_warm && elapsed >= WARM_UP {
+            (is_warm, warming, began) = (true, tally.answers, Instant::now());
+            tally = Tally::default();
+        } else if is_warm && elapsed >= duration {
+            break elapsed;
+        }
+    };
+    let report = json!({
+        "per_second": (tally.answers as f64 / elapsed.as_secs_f64()).round(),
+        "answers": warming + tally.answers,
+        "bytes": (tally.bytes as f64 / (tally.answers as f64).max(1.0)).round(),
+        "lost": lost,
+    });
+    println!("{report}");
+}
+
+impl Asker {
+    fn new(server: SocketAddr) -> Self {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        socket.connect(server).expect("a server");
+        let state = UdpSocketState::new(UdpSockRef::from(&socket)).expect("a socket's state");
+        Self { socket, state, waits_for: 0 }
+    }
+
+    fn ask<'a>(&mut self, count: usize, questions: &mut impl Iterator<Item = &'a Vec<u8>>) {
+        for question in questions.take(count) {
+            // What the kernel has no room for is lost, and counted when nothing comes.
+            let _ = self.socket.send(question);
+            self.waits_for += 1;
+        }
+    }
+
+    /// Takes what is there; how many answers that was.
+    fn receive(&self, buffer: &mut [u8], tally: &mut Tally) -> usize {
+        let mut metas = [RecvMeta::default(); BATCH];
+        let mut slices: Vec<_> = buffer.chunks_exact_mut(MESSAGE_BYTES).map(IoSliceMut::new).collect();
+        let received = match self.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut metas) {
+            Ok(received) => received,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return 0,
+            Err(error) => panic!("{error}"),
+        };
+        let mut answers = 0;
+        for (message, meta) in slices.iter().zip(&metas).take(received) {
+            for datagram in message[..meta.len].chunks(meta.stride.max(1)) {
                 // Anything else is a question of the server's own, or a refusal.
                 if datagram.ends_with(b"1:y1:re") {
+                    tally.answers += 1;
+                    tally.bytes += datagram.len() as u64;
                     answers += 1;
-                    bytes += datagram.len() as u64;
-                    asked_back += 1;
                 } else if datagram.ends_with(b"1:y1:ee") {
                     panic!("refused: {}", datagram.escape_ascii());
                 }
             }
         }
-        ask(asked_back);
-        let elapsed = began.elapsed();
-        if !is_warm && elapsed >= WARM_UP {
-            (is_warm, warming, answers, bytes, began) = (true, answers, 0, 0, Instant::now());
-        } else if is_warm && elapsed >= duration {
-            break elapsed;
-        }
-    };
-    let per_second = answers as f64 / elapsed.as_secs_f64();
-    let bytes = bytes as f64 / (answers as f64).max(1.0);
-    let report = json!({
-        "per_second": per_second.round(),
-        "answers": warming + answers,
-        "bytes": bytes.round(),
-        "lost": lost,
-    });
-    println!("{report}");
+        answers
+    }
 }
 
 fn questions(method: &str) -> Vec<Vec<u8>> {
