@@ -18,12 +18,14 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from peers import FOREIGN, KINDS, NO_ITEMS, OURS, RIVALS, address, start
+from peers import FOREIGN, KINDS, NO_ITEMS, OURS, RIVALS, TARGET, address, start
 
 ASKERS = (1, 32)
 METHODS = ("ping", "find_node", "get_peers", "get")
 CROWD = 250
 SETTLE_S = 6
+# The core as a server and nothing else: on a plain socket, without a runtime, a command line or WebRTC.
+CORE_ALONE = TARGET / "release/examples/dht_node"
 # At least so many times as many answers as these, to every question.
 SOCKET_RATIOS = {"mainline": 1.5, "libtorrent": 1.0}
 # What `--check` asserts, of processor time, by number of askers. A ping is nearly all the kernel's work, the same for everyone, unless
@@ -38,7 +40,10 @@ SERDE_RATIO = 10
 # What two runs of the same code differ by.
 NOISE = 1.1
 RSS_MB = 5
-HELD_RSS_MB = 7
+# What `--check` asserts. The core alone reaches the aim. Of what the command has, 1.9 MB are pages of the C library, its mathematics and
+# the loader, 0.6 MB its own data, and the rest pages of its program of 8 MB, which holds WebRTC and a command line, too: read on demand,
+# but in blocks of 64 kB, so that half of it is there. How the page cache happens to hold the file makes it up to 1 MB more.
+HELD_RSS_MB = {"the core alone": 4, OURS: 7}
 
 FOREIGN["crowd"] = [RIVALS, "crowd"]
 
@@ -52,8 +57,8 @@ def pid(nodes):
     return nodes.world.processes[0].popen.pid if nodes.kind == OURS else nodes.process.pid
 
 
-def rss_mb(nodes):
-    with open(f"/proc/{pid(nodes)}/status") as status:
+def rss_mb(pid):
+    with open(f"/proc/{pid}/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:")) / 1024
 
 
@@ -69,18 +74,21 @@ def row(*cells):
 
 def sockets(kinds, rounds, seconds):
     """Our answers for each of another kind's, by number of askers, kind and question: in a second, and in a second of processor time;
-    and what an idle node of ours has in memory."""
+    and what idle nodes have in memory."""
     with ExitStack() as stack:
         crowd = stack.enter_context(start("crowd", CROWD))
         servers = {kind: stack.enter_context(start(kind, 1, crowd.nodes[0])) for kind in kinds}
+        alone = subprocess.Popen([CORE_ALONE, "127.0.0.1:0", address(crowd.nodes[0])], stdout=subprocess.DEVNULL)
+        stack.callback(alone.wait)
+        stack.callback(alone.kill)
         time.sleep(SETTLE_S)
-        idle = rss_mb(servers[OURS])
+        idle = {"the core alone": rss_mb(alone.pid)} | {kind: rss_mb(pid(servers[kind])) for kind in kinds}
         ratios, frugal = {}, {}
         for askers in ASKERS:
             for key, (answered, spent) in compare(servers, askers, rounds, seconds).items():
                 ratios[askers, *key], frugal[askers, *key] = answered, spent
-        print("\nMB resident afterwards: " + ", ".join(f"{kind} {rss_mb(servers[kind]):.1f}" for kind in kinds))
-        print(f"Ours when idle: {idle:.1f} MB resident")
+        print("\nMB resident when idle: " + ", ".join(f"{who} {size:.1f}" for who, size in idle.items()))
+        print("and afterwards: " + ", ".join(f"{kind} {rss_mb(pid(servers[kind])):.1f}" for kind in kinds))
         return ratios, frugal, idle
 
 
@@ -153,8 +161,7 @@ def slow_sockets(ratios, frugal, idle):
     for (askers, kind, method), ratio in ratios.items():
         if ratio < SOCKET_RATIOS.get(kind, 0):
             yield f"{method} by {askers}: {ratio:.2f} of {kind}, not {SOCKET_RATIOS[kind]}"
-    if idle > RSS_MB:
-        yield f"{idle:.1f} MB resident when idle, more than {RSS_MB}"
+    yield from too_large(idle, dict.fromkeys(HELD_RSS_MB, RSS_MB))
 
 
 def lost_sockets(ratios, frugal, idle):
@@ -163,8 +170,13 @@ def lost_sockets(ratios, frugal, idle):
         wanted = HELD_RATIOS[askers, kind].get(method, HELD_RATIOS[askers, kind]["any"])
         if ratio < wanted:
             yield f"{method} by {askers}: {ratio:.2f} of {kind} for the same processor time, not {wanted}"
-    if idle > HELD_RSS_MB:
-        yield f"{idle:.1f} MB resident when idle, more than {HELD_RSS_MB}"
+    yield from too_large(idle, HELD_RSS_MB)
+
+
+def too_large(idle, limits):
+    for who, limit in limits.items():
+        if idle[who] > limit:
+            yield f"{who}: {idle[who]:.1f} MB resident when idle, more than {limit}"
 
 
 def missed_by_us(options):
