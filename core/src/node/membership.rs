@@ -122,10 +122,12 @@ impl Node {
         let others = open.roster.everyone().filter(|person| person.record.device() != device);
         let (gone, here): (Vec<_>, Vec<_>) = others.partition(|person| is_lost(person));
         let records = |people: Vec<&Person>| people.iter().map(|p| p.record.clone()).collect::<Vec<_>>();
-        let (gone, here) = (records(gone), records(here));
+        let gone = records(gone);
         if here.len() > FEW {
-            self.offer(device, handle, &here);
+            let digests: Vec<_> = here.into_iter().map(|person| person.record.digest()).collect();
+            self.offer(device, handle, &digests);
         } else {
+            let here = records(here);
             self.tell(device, handle, &here);
         }
         for records in gone.chunks(MAX_LIST) {
@@ -142,13 +144,12 @@ impl Node {
         }
     }
 
-    /// Tells one member of others, who it probably knows.
-    fn offer(&mut self, device: DeviceId, handle: MeetingHandle, records: &[Record]) {
-        for records in records.chunks(MAX_DIGESTS) {
+    /// Tells one member of others, who it probably knows, by the digests of their records.
+    fn offer(&mut self, device: DeviceId, handle: MeetingHandle, digests: &[Digest]) {
+        for digests in digests.chunks(MAX_DIGESTS) {
             let Some(dial) = self.links.dial_mut(device) else { return };
-            dial.offered += records.len();
-            let digests = records.iter().map(Record::digest).collect();
-            self.say_control(device, handle, &Control::Known(digests));
+            dial.offered += digests.len();
+            self.say_control(device, handle, &Control::Known(digests.to_vec()));
         }
     }
 
@@ -162,7 +163,7 @@ impl Node {
                 continue;
             }
             if is_stale {
-                self.offer(device, handle, std::slice::from_ref(record));
+                self.offer(device, handle, &[record.digest()]);
             } else {
                 self.tell(device, handle, std::slice::from_ref(record));
             }
