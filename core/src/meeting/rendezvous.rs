@@ -356,9 +356,10 @@ impl Rendezvous {
 
     /// Those of some addresses that may be tried now, in the order in which they share the allowance.
     ///
-    /// It is scarce where members behind NATs that change their port are announced under many, so hosts take turns, not
-    /// ports: the host that was never asked comes first, then the one that was asked the longest ago; and of each one address,
-    /// by the same rule, before a second of any.
+    /// It is scarce where members behind NATs that change their port are announced under many, and where members who move leave
+    /// addresses behind, for as long as the DHT names them. So hosts take turns, not ports, one address of each before a second of
+    /// any: first hosts with an address that was never asked, for who is there was announced there lately, and what was asked in
+    /// vain is mostly stale; of these, and of the rest, those that were asked the longest ago.
     fn in_turn(&self, now: Time, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
         let asked = |address: &SocketAddr| self.doors.get(address).map(|door| door.first);
         let mut hosts: BTreeMap<IpAddr, (Option<Time>, usize)> = BTreeMap::new();
@@ -374,11 +375,11 @@ impl Rendezvous {
             .map(|address| {
                 let (last, before) = hosts.entry(address.ip()).or_default();
                 *before += 1;
-                (*before, *last, address)
+                ((*before, asked(&address).is_some(), *last), address)
             })
             .collect();
-        ranked.sort_by_key(|(rank, last, _)| (*rank, *last));
-        ranked.into_iter().map(|(_, _, address)| address).collect()
+        ranked.sort_by_key(|(rank, _)| *rank);
+        ranked.into_iter().map(|(_, address)| address).collect()
     }
 
     /// Drops the door that has been quiet the longest if there are too many.
@@ -598,6 +599,25 @@ mod tests {
         // There is a turn every four seconds, and its DHT node answers every third time.
         let waits = asked.windows(2).map(|pair| pair[1] - pair[0]);
         assert!(waits.max().unwrap() <= COOLING_ALONE + 2 * ALLOWANCE_REFILL, "{asked:?}");
+    }
+
+    /// A member who moved about leaves many addresses behind, and is at the one that was announced last, perhaps on a host that is
+    /// known well.
+    #[test]
+    fn what_was_never_asked_comes_before_what_was_asked_in_vain() {
+        let mut bench = Bench::new();
+        let mut named: Vec<SocketAddr> =
+            (0..ALLOWANCE as u8).map(|i| ([198, 18, i, 1], 4_000).into()).collect();
+        for round in named.chunks(MAX_NEW_PER_ROUND) {
+            assert_eq!(bench.with(|r, cx| r.rumour(cx, STRANGER, round)).len(), MAX_NEW_PER_ROUND);
+        }
+        bench.run(COOLING);
+        while !bench.with(|r, cx| r.rumour(cx, STRANGER, &named)).is_empty() {}
+        let home = SocketAddr::from(([198, 18, ALLOWANCE as u8 - 1, 1], 5_000));
+        named.push(home);
+        bench.run(COOLING_ALONE);
+        let taken = bench.with(|r, cx| r.rumour(cx, STRANGER, &named));
+        assert_eq!(taken.first(), Some(&home), "{taken:?}");
     }
 
     #[test]
