@@ -77,6 +77,7 @@ impl Dht {
             if let Some(topic) = self.topics.get_mut(&hash) {
                 topic.begin_round(cx.now, lookups.into_iter().flatten().collect());
             }
+            self.ask_neighbours(cx, hash);
             self.report_stored(hash);
         }
     }
@@ -156,12 +157,13 @@ impl Dht {
 
     pub(super) fn on_polled(
         &mut self,
-        cx: &Cx<'_>,
+        cx: &mut Cx<'_>,
         hash: InfoHash,
         contact: Contact,
         response: &Response<'_>,
     ) {
         self.report_peers(hash, contact.addr, response.peers());
+        response.token.into_iter().for_each(|token| self.announce_nearby(cx, hash, contact.addr, token));
         let named = self.named(contact.addr, response);
         let seen = response.ip.or(self.observed(contact.addr.is_ipv4()));
         let port = self.topics.get(&hash).and_then(Topic::port);

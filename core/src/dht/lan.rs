@@ -2,8 +2,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::machine::{Dht, Origin, VERSION};
-use super::rpc::Tid;
-use crate::base::{Cx, Scope, SocketInfo, Time};
+use super::rpc::{Purpose, Tid};
+use crate::base::{Cx, InfoHash, Scope, SocketInfo, Time};
 use crate::wire::krpc::{Body, Call, Message, Query};
 
 /// Where nodes of a local network listen for those who do not know anybody yet: an address that is for use within one
@@ -26,8 +26,9 @@ const INTERFACES: usize = 8;
 /// Entering by whoever is on the local network.
 ///
 /// While we know nobody, a `ping` goes to [`LAN_GROUP`] with every attempt to enter. Who hears it treats it like any `ping`: it
-/// answers, and looks at who asks. Who answers from a local address becomes one of the hosts to enter by, and nothing else
-/// follows from its answer.
+/// answers, and looks at who asks. Who answers from a local address becomes one of the hosts to enter by; and it is told of our
+/// topics, and asked for theirs, wherever in the DHT they belong. For two behind one router know each other's addresses from outside by the
+/// DHT, and by those many routers let nobody back in (RFC 4787, section 6).
 #[derive(Debug)]
 pub(super) struct Lan {
     pub(super) is_asked: bool,
@@ -91,8 +92,43 @@ impl Dht {
         if self.lan.hosts.len() < HOSTS && !self.lan.hosts.contains(&from) {
             self.lan.hosts.push(from);
             self.bootstrap(cx, &[from]);
+            let topics: Vec<_> = self.topics.keys().copied().collect();
+            topics.into_iter().for_each(|topic| self.ask_neighbour(cx, topic, from));
         }
         true
+    }
+
+    /// Asks all neighbours for the peers of a topic; they are announced to once they answer.
+    pub(super) fn ask_neighbours(&mut self, cx: &mut Cx<'_>, topic: InfoHash) {
+        for host in self.lan.hosts.clone() {
+            self.ask_neighbour(cx, topic, host);
+        }
+    }
+
+    fn ask_neighbour(&mut self, cx: &mut Cx<'_>, topic: InfoHash, host: SocketAddr) {
+        let call = Call::GetPeers { info_hash: topic, want: None, scrape: false };
+        if self.rpc.has_room() {
+            self.ask(cx, host, None, call, Purpose::Poll(topic), false);
+        }
+    }
+
+    /// Announces us to a neighbour who gave a token for it.
+    pub(super) fn announce_nearby(
+        &mut self,
+        cx: &mut Cx<'_>,
+        topic: InfoHash,
+        host: SocketAddr,
+        token: &[u8],
+    ) {
+        let Some(bound) = self.route(host).map(|socket| socket.bound.port()) else { return };
+        // Who stores us as one of the closest is announced to with the others.
+        let kept = self.topics.get(&topic).filter(|kept| kept.token(host).is_none());
+        let Some(port) = kept.map(|kept| kept.port()) else { return };
+        if self.lan.hosts.contains(&host) && self.rpc.has_room() {
+            let (port, implied_port) = (port.unwrap_or(bound), port.is_none());
+            let call = Call::AnnouncePeer { info_hash: topic, port, implied_port, seed: false, token };
+            self.ask(cx, host, None, call, Purpose::Announce(topic), false);
+        }
     }
 }
 
