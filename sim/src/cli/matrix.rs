@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
+use folkmoot_sim::scenario::LATEST;
 use folkmoot_sim::scenario::matrix::{Level, ROWS, State, What, row};
 
 use super::subject::{Subject, seed_of};
@@ -98,6 +99,7 @@ pub(super) fn run(arguments: &Arguments) -> Done {
         let subject = match what {
             What::Fixed(scenario) => Subject::whole((**scenario).clone(), *seed),
             What::Drawn(name) => Subject::named(name, *seed).ok()?,
+            What::DrawnLately(name) => Subject::drawn(LATEST, name, *seed).ok()?,
         };
         Some(((*id).to_owned(), subject))
     };

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use folkmoot_sim::Tier;
-use folkmoot_sim::scenario::{self, GENERATION, Scenario};
+use folkmoot_sim::scenario::{self, GENERATION, LATEST, Scenario};
 
 use super::Failure;
 
@@ -19,8 +19,13 @@ pub(super) struct Subject {
 impl Subject {
     /// Of the library.
     pub(super) fn named(name: &str, seed: u64) -> Result<Self, Failure> {
-        let scenario = scenario::find(name, seed)?;
-        Ok(Self { scenario, seed, line: format!("g{GENERATION}/{name}/{seed}") })
+        Self::drawn(GENERATION, name, seed)
+    }
+
+    /// Of the library, as a generation draws it.
+    pub(super) fn drawn(generation: u32, name: &str, seed: u64) -> Result<Self, Failure> {
+        let scenario = scenario::find_as_of(generation, name, seed)?;
+        Ok(Self { scenario, seed, line: format!("g{generation}/{name}/{seed}") })
     }
 
     /// A scenario that is given whole.
@@ -53,25 +58,27 @@ impl Subject {
 
     fn short(text: &str, seed: Option<u64>) -> Result<Self, Failure> {
         let mut parts = text.split('/').peekable();
-        let generation = |part: &&str| {
+        let is_generation = |part: &&str| {
             part.strip_prefix('g').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
         };
-        if let Some(part) = parts.next_if(generation)
-            && part[1..] != GENERATION.to_string()
-        {
-            let what = format!(
-                "`{text}` was drawn by generation {}; this moot-sim draws by {GENERATION}, so the seed means another \
-                 scenario",
-                &part[1..]
-            );
-            return Err(Failure::Input(what));
-        }
+        let generation = match parts.next_if(is_generation) {
+            None => GENERATION,
+            Some(part) => {
+                let known = part[1..].parse().ok().filter(|known| (1..=LATEST).contains(known));
+                known.ok_or_else(|| {
+                    let which = &part[1..];
+                    Failure::Input(format!(
+                        "`{text}` was drawn by generation {which}; this moot-sim draws by 1 to {LATEST}"
+                    ))
+                })?
+            }
+        };
         let name = parts.next().unwrap_or_default();
         let written = match parts.next_if(|part| !part.starts_with('-')) {
             Some(part) => Some(seed_of(part)?),
             None => None,
         };
-        let mut subject = Self::named(name, seed.or(written).unwrap_or(0))?;
+        let mut subject = Self::drawn(generation, name, seed.or(written).unwrap_or(0))?;
         for part in parts {
             subject.leave_out(part)?;
         }
@@ -147,6 +154,9 @@ mod tests {
         let again = Subject::read(whole.line.trim_matches('\''), None).unwrap();
         assert_eq!((again.scenario, again.seed), (whole.scenario, 9));
         assert_eq!(Subject::read("storm/0x10", None).unwrap().seed, 16);
+        let [first, second] = [1, 2].map(|n| Subject::read(&format!("g{n}/storm/7"), None).unwrap());
+        assert_eq!((&first.line[..], &second.line[..]), ("g1/storm/7", "g2/storm/7"));
+        assert_ne!(first.scenario, second.scenario);
         assert_eq!(Subject::read("storm/3", Some(4)).unwrap().seed, 4);
     }
 
@@ -157,6 +167,7 @@ mod tests {
             ("storm/x", "`x` is no seed"),
             ("storm/99999999999999999999", "is no seed: seeds are 0 to 18446744073709551615"),
             ("g0/storm/1", "was drawn by generation 0"),
+            ("g3/storm/1", "was drawn by generation 3"),
             ("storm/1/-fault9999", "there is no fault 9999"),
             ("open-four/1/-fault1", "has no numbered faults"),
             ("storm/1/-x", "expected something to leave out"),

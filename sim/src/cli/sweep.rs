@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use folkmoot_sim::Tier;
-use folkmoot_sim::scenario::{self, Marks, NAMES, Options, Outcome, Property};
+use folkmoot_sim::scenario::{self, GENERATION, LATEST, Marks, NAMES, Options, Outcome, Property};
 use serde_json::json;
 
 use super::play::{play, wrong};
@@ -20,6 +20,9 @@ use super::{Done, Failure, TierName};
 pub(super) struct Arguments {
     /// Which; all if not given
     scenario: Option<String>,
+    /// How scenarios are drawn that are drawn whole: 2 knows all kinds of faults
+    #[arg(long, default_value_t = GENERATION, value_parser = clap::value_parser!(u32).range(1..=i64::from(LATEST)))]
+    generation: u32,
     /// From the first up to, but without, the last
     #[arg(long, default_value = "0..20", value_parser = parse_seeds)]
     seeds: std::ops::Range<u64>,
@@ -38,7 +41,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Done {
-    let Arguments { scenario, seeds, jobs, json, fail_dir, tier } = arguments;
+    let Arguments { scenario, generation, seeds, jobs, json, fail_dir, tier } = arguments;
     if let Some(name) = scenario {
         scenario::about(name)?;
     }
@@ -46,7 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> Done {
     let names = names.filter(|name| scenario.as_deref().is_none_or(|only| only == *name));
     let runs: Vec<_> = names.flat_map(|name| seeds.clone().map(move |seed| (name, seed))).collect();
     let make = |&(name, seed): &(&'static str, u64)| {
-        Subject::named(name, seed).ok().map(|subject| (name.to_owned(), subject))
+        Subject::drawn(*generation, name, seed).ok().map(|subject| (name.to_owned(), subject))
     };
     let how = Sweeping { jobs: *jobs, tier: (*tier).into(), json: *json, fail_dir: fail_dir.clone() };
     let sweep = Sweep::over(&runs, make, &how)?;

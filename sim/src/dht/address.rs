@@ -117,7 +117,7 @@ fn spread(number: u32) -> u32 {
 
 /// What an id must begin with at an address, in its upper 21 bits (BEP 42). Written from the BEP and without the core's,
 /// so that the two check each other.
-pub(super) fn prefix(ip: Ipv4Addr, seed: u8) -> u32 {
+pub(crate) fn prefix(ip: Ipv4Addr, seed: u8) -> u32 {
     let bytes = (u32::from(ip) & MASK | u32::from(seed & 7) << 29).to_be_bytes();
     !bytes.iter().fold(!0, |crc, byte| CRC[usize::from(crc as u8 ^ byte)] ^ crc >> 8)
 }

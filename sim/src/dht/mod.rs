@@ -13,7 +13,7 @@
 //! (optimised; in a development build add `--quick`). What came of it is published by
 //! `moot-sim dht lookups > sim/snapshots/lookups.md`.
 
-mod address;
+pub(crate) mod address;
 mod ambient;
 mod answer;
 mod foes;

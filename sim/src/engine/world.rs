@@ -57,6 +57,8 @@ struct Seat {
     addrs: Vec<IpAddr>,
     program: Option<Box<dyn Host>>,
     asleep: bool,
+    /// Its clock was set while it slept.
+    is_clock_set: bool,
     clock: Clock,
     wake_at: Option<Time>,
     counts: HostCounts,
@@ -146,6 +148,7 @@ impl World {
             addrs,
             program: None,
             asleep: false,
+            is_clock_set: false,
             clock: Clock::default(),
             wake_at: None,
             counts: HostCounts::default(),
@@ -168,7 +171,7 @@ impl World {
     /// on its way.
     pub fn kill(&mut self, host: HostId) {
         let seat = &mut self.seats[host.0 as usize];
-        (seat.asleep, seat.wake_at) = (false, None);
+        (seat.asleep, seat.is_clock_set, seat.wake_at) = (false, false, None);
         if seat.program.take().is_some() {
             self.note(host, Fate::Stopped);
         }
@@ -179,7 +182,7 @@ impl World {
         self.seats[host.0 as usize].asleep = true;
     }
 
-    /// Opens the lid. A wake that was due meanwhile comes at once.
+    /// Opens the lid. A wake that was due meanwhile comes at once, and a program whose clock was set is told.
     pub fn resume(&mut self, host: HostId) {
         let now = self.now;
         let seat = &mut self.seats[host.0 as usize];
@@ -189,6 +192,9 @@ impl World {
         {
             *at = now;
             self.queue.push(now, Happening::Wake { host });
+        }
+        if std::mem::take(&mut self.seats[host.0 as usize].is_clock_set) {
+            self.turn(host, |program, cx| program.on_clock(cx));
         }
     }
 
@@ -209,8 +215,11 @@ impl World {
     /// Sets a machine's wall clock wrong, or right again; its program is told, as by a kernel that reports steps. What it does
     /// after it was restarted goes by that clock too.
     pub fn set_clock(&mut self, host: HostId, clock: Clock) {
-        self.seats[host.0 as usize].clock = clock;
-        if !self.seats[host.0 as usize].asleep {
+        let seat = &mut self.seats[host.0 as usize];
+        seat.clock = clock;
+        if seat.asleep {
+            seat.is_clock_set = true;
+        } else {
             self.turn(host, |program, cx| program.on_clock(cx));
         }
     }
@@ -342,6 +351,11 @@ impl World {
     /// Whether two hosts can connect directly, and why.
     pub fn can_connect(&self, a: HostId, b: HostId) -> Verdict {
         self.network.can_connect(a, b)
+    }
+
+    /// The same for two whom multicast in one network reaches, without anybody outside; `None` if it does not.
+    pub fn can_connect_nearby(&self, a: HostId, b: HostId) -> Option<Verdict> {
+        self.network.can_connect_nearby(a, b)
     }
 
     /// Why two hosts can connect directly at this moment or not, in words.

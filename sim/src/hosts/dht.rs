@@ -12,6 +12,8 @@ pub struct DhtHost {
     bootstrap: Vec<SocketAddr>,
     manner: Manner,
     id: Option<NodeId>,
+    /// Questions and announcements that it did not treat as it should.
+    misled: u64,
     running: Option<Running>,
 }
 
@@ -28,12 +30,17 @@ pub(crate) const DHT_PORT: u16 = 6_881;
 impl DhtHost {
     /// A node that enters the DHT through `bootstrap`.
     pub fn new(bootstrap: Vec<SocketAddr>) -> Self {
-        Self { bootstrap, manner: Manner::Honest, id: None, running: None }
+        Self { bootstrap, manner: Manner::Honest, id: None, misled: 0, running: None }
     }
 
     /// The same with other manners, and with an id of its own choice if one is given.
     pub fn behaving(self, manner: Manner, id: Option<NodeId>) -> Self {
         Self { manner, id, ..self }
+    }
+
+    /// How many questions for peers, and announcements, it has not treated as it should.
+    pub fn misled(&self) -> u64 {
+        self.misled
     }
 
     /// The machine; `None` before it started.
@@ -72,6 +79,7 @@ impl Host for DhtHost {
             && let Some(running) = &mut self.running
         {
             if let Some(instead) = self.manner.answer(running.dht.id(from.is_ipv4()), from, bytes) {
+                self.misled += 1;
                 instead.into_iter().for_each(|answer| cx.send(to, from, answer));
                 return;
             }

@@ -2,6 +2,7 @@
 
 mod dht;
 mod disk;
+mod flooder;
 mod forger;
 mod liar;
 mod manner;
@@ -13,6 +14,7 @@ mod stun;
 pub(crate) use dht::DHT_PORT;
 pub use dht::DhtHost;
 pub use disk::Disk;
+pub use flooder::Flooder;
 pub use forger::Forger;
 pub use liar::{Lie, LyingStun};
 pub use manner::Manner;

@@ -3,6 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use folkmoot_core::base::{Time, Wake};
+use folkmoot_core::dht::LAN_GROUP;
 use folkmoot_core::meeting::{Code, Master};
 use folkmoot_core::node::{Answer, Command, Config, Event, Input, Network, Node, Output, RequestKind};
 use sha2::{Digest as _, Sha256};
@@ -13,7 +14,8 @@ use crate::engine::{Host, HostCx};
 /// The names that hosts of a world can resolve.
 pub type Names = BTreeMap<String, Vec<IpAddr>>;
 
-/// A whole [`Node`] on a host: the shell of the simulator.
+/// A whole [`Node`] on a host: the shell of the simulator. If its DHT node is to [ask the local network](folkmoot_core::dht::Config::lan),
+/// it listens to multicast there too.
 ///
 /// It answers requests at once: the key derivation is one SHA-256 instead of 64 MiB of Argon2id, and names come from a
 /// table. It holds the node to its contract: a drain ends, and leaves a wake that is later than now.
@@ -145,9 +147,11 @@ impl Host for NodeHost {
     }
 
     fn handle_datagram(&mut self, cx: &mut HostCx<'_>, to: SocketAddr, from: SocketAddr, bytes: &[u8]) {
-        if to.port() == self.port && !to.ip().is_multicast() {
-            let socket = sockets::socket_for(to);
-            self.input(cx, Input::Datagram { socket, local: Some(to.ip()), from, bytes });
+        // What comes to the group counts as come to the socket that asks by it.
+        let is_for_us = to.port() == self.port && !to.ip().is_multicast();
+        if is_for_us || to == LAN_GROUP && self.config.dht.lan {
+            let (socket, local) = (sockets::socket_for(to), Some(to.ip()).filter(|_| is_for_us));
+            self.input(cx, Input::Datagram { socket, local, from, bytes });
         }
     }
 

@@ -371,8 +371,8 @@ impl Network {
                 }
             }
             Some((_, _, BoxRules::Clat)) => {
-                *given += 1;
-                addresses::clat(*given - 1)
+                // Who comes back is the one host there is, and has the address that the CLAT keeps for it.
+                addresses::clat(here.routes.keys().filter(|ip| ip.is_ipv4()).count() as u32)
             }
             Some((id, outer, BoxRules::Firewall { .. } | BoxRules::UdpBlocked | BoxRules::Router)) => {
                 self.give_v4(outer, Leaf::Box(id))?

@@ -1,4 +1,7 @@
 use std::fmt;
+use std::net::IpAddr;
+
+use folkmoot_core::base::Scope;
 
 use super::network::Stand;
 use super::{Behavior, BoxRules, Gateway, Hairpin, Network, Pooling};
@@ -32,7 +35,7 @@ pub enum Why {
     BothUnstable,
     /// Both are behind one NAT, in different networks, and it does not send packets back inside.
     NoHairpin,
-    /// Both are behind one NAT, and one of them is right behind it, where the other can reach it, once it is told of its address
+    /// Both are behind one NAT that sends nothing back inside, and one of them is right behind it, where the other can reach it, once it is told of its address
     /// there: what the DHT knows is the address outside, so that this takes a third who introduces them.
     Neighbours,
     /// They have no address family in common.
@@ -104,7 +107,23 @@ impl Network {
         if let Some(why) = a.is_cut_off().or(b.is_cut_off()) {
             return Verdict::no(why);
         }
-        let verdicts = [true, false].map(|v4| self.can_connect_by(v4, &a, &b));
+        self.can_connect_at_all(&a, &b)
+    }
+
+    /// As [`Network::can_connect`], for two whom multicast in one network reaches and whose DHT nodes ask by it, so that they
+    /// need nobody outside to learn of each other; `None` if it does not reach both. Nodes ask by IPv4, from private addresses.
+    pub fn can_connect_nearby(&self, a: HostId, b: HostId) -> Option<Verdict> {
+        let is_private = |ip: &IpAddr| ip.is_ipv4() && Scope::of(*ip) == Scope::Private;
+        let (near, far) = (self.stand(a)?, self.stand(b)?);
+        let both_ask = [&near, &far].iter().all(|stand| stand.addresses.iter().any(is_private));
+        let reached = both_ask && self.neighbours(near.realm, a).contains(&b);
+        let verdict = reached.then(|| self.can_connect_at_all(&near, &far))?;
+        Some(if verdict.why == Why::Neighbours { Verdict::yes(Why::SameNetwork) } else { verdict })
+    }
+
+    /// The best of both families.
+    fn can_connect_at_all(&self, a: &Stand<'_>, b: &Stand<'_>) -> Verdict {
+        let verdicts = [true, false].map(|v4| self.can_connect_by(v4, a, b));
         let best = verdicts.iter().find(|verdict| verdict.direct);
         let tried = verdicts.iter().find(|verdict| verdict.why != Why::NoCommonFamily);
         best.or(tried).copied().unwrap_or(verdicts[0])
@@ -127,7 +146,10 @@ impl Network {
         let turn = a.rules[own_a..].iter().rposition(|rules| v4 && matches!(rules.v4, BoxRules::Nat(_)));
         let passed = turn.map_or(0, |turn| turn + 1);
         let verdict = if own_a == 0 && own_b == 0 {
-            return Verdict::yes(Why::SameNetwork);
+            // What the DHT knows of them is where they are seen from outside.
+            let way = a.by(v4, passed);
+            let is_found = passed == 0 || turned_back(&way, &way, passed).direct;
+            return Verdict::yes(if is_found { Why::SameNetwork } else { Why::Neighbours });
         } else if passed == 0 {
             can_connect_directly(&a.by(v4, own_a), &b.by(v4, own_b))
         } else {
@@ -146,8 +168,8 @@ fn behind_one_nat(a: &[BoxRules], b: &[BoxRules], shared: usize) -> Verdict {
     let (own_a, own_b) = (&a[..a.len() - shared], &b[..b.len() - shared]);
     let [side_a, side_b] = [own_a, own_b].map(Side::of);
     let (Some(side_a), Some(side_b)) = (side_a, side_b) else { return Verdict::no(Why::UdpBlocked) };
-    let is_seen_as_it_is = |boxes: &[BoxRules]| !boxes.iter().any(|rules| matches!(rules, BoxRules::Nat(_)));
     let hears_anyone = |side: Side| side.filtering == Behavior::EndpointIndependent;
+    let is_seen_as_it_is = |boxes: &[BoxRules]| !boxes.iter().any(|rules| matches!(rules, BoxRules::Nat(_)));
     let near = match [own_a, own_b].map(is_seen_as_it_is) {
         [true, true] => can_connect_directly(own_a, own_b).direct,
         [true, false] => hears_anyone(side_a),
@@ -157,6 +179,15 @@ fn behind_one_nat(a: &[BoxRules], b: &[BoxRules], shared: usize) -> Verdict {
     if near {
         return Verdict::yes(Why::Neighbours);
     }
+    turned_back(a, b, shared)
+}
+
+/// The same by what they know of each other from outside alone: whether packets come back in, and lead to each other.
+fn turned_back(a: &[BoxRules], b: &[BoxRules], shared: usize) -> Verdict {
+    let (own_a, own_b) = (&a[..a.len() - shared], &b[..b.len() - shared]);
+    let [side_a, side_b] = [own_a, own_b].map(Side::of);
+    let (Some(side_a), Some(side_b)) = (side_a, side_b) else { return Verdict::no(Why::UdpBlocked) };
+    let hears_anyone = |side: Side| side.filtering == Behavior::EndpointIndependent;
     let Some(BoxRules::Nat(nat)) = a.last() else { return Verdict::no(Why::NoHairpin) };
     match nat.hairpin {
         Hairpin::None => Verdict::no(Why::NoHairpin),

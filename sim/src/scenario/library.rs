@@ -5,7 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::script::{Act, Goal, Home, Infrastructure, Scenario, Step, Stun, Who, after, now};
-use super::storm::{gale, storm};
+use super::storm::{GENERATION, LATEST, gale, storm};
 use crate::engine::{Chance, Draws, Subject};
 use crate::net::{Behavior, BoxRules, Gateway, Law, LinkRules, Loss, NatRules, PortRule, Stack};
 
@@ -94,7 +94,19 @@ pub fn about(name: &str) -> Result<&'static str, UnknownScenario> {
 ///
 /// If there is none of that name.
 pub fn find(name: &str, seed: u64) -> Result<Scenario, UnknownScenario> {
+    find_as_of(GENERATION, name, seed)
+}
+
+/// The same, as another [generation](GENERATION) draws it, up to the [latest](LATEST).
+///
+/// # Errors
+///
+/// If there is none of that name, or no such generation.
+pub fn find_as_of(generation: u32, name: &str, seed: u64) -> Result<Scenario, UnknownScenario> {
     about(name)?;
+    if !(1..=LATEST).contains(&generation) {
+        return Err(UnknownScenario(format!("g{generation}/{name}")));
+    }
     let draws = Draws::new(seed);
     let mut scenario = match name {
         "open-four" => open_four(),
@@ -110,10 +122,10 @@ pub fn find(name: &str, seed: u64) -> Result<Scenario, UnknownScenario> {
         "fifty-at-once" => fifty_at_once(&draws),
         "first-data" => first_data(),
         "stun-dead" => stun_dead(),
-        "storm" => storm(&draws),
+        "storm" => storm(&draws, generation),
         "both-families" => both_families(),
         "narrow" => narrow(),
-        "gale" => gale(&draws),
+        "gale" => gale(&draws, generation),
         "asleep" => asleep(),
         _ => written(name).ok_or_else(|| UnknownScenario(name.into()))?,
     };

@@ -8,10 +8,11 @@ use folkmoot_core::node::{DisconnectReason, Event, Path, Trouble};
 
 use super::run::Outcome;
 use super::script::{Act, Scenario};
+use crate::engine::Clock;
 use crate::net::{Behavior, BoxRules, DropReason, Gateway, Verdict, Why};
 
 /// All marks: an id that stays, and what it means.
-pub const MARKS: [(&str, &str); 59] = [
+pub const MARKS: [(&str, &str); 69] = [
     ("open", "a member on the internet itself was connected"),
     ("firewall", "a member behind a firewall was connected"),
     ("stacked", "a member behind two boxes was connected"),
@@ -31,6 +32,8 @@ pub const MARKS: [(&str, &str); 59] = [
     ("oracle-udp-blocked", "two did not connect since one has no UDP"),
     ("oracle-unknown-port", "two did not connect since a port was unknown"),
     ("oracle-both-unstable", "two did not connect since both change ports"),
+    ("oracle-no-hairpin", "two did not connect since their common NAT sends nothing back inside"),
+    ("oracle-neighbours", "two connected of whom one is right behind the NAT that both are behind"),
     ("oracle-no-common-family", "two did not connect since one has IPv4 only and the other IPv6 only"),
     ("oracle-policy", "two did not connect since a box lets not all pass"),
     ("path-lan", "a connection within one network"),
@@ -70,6 +73,14 @@ pub const MARKS: [(&str, &str); 59] = [
     ("sever", "two were cut off from each other and came together again"),
     ("rebinding", "a NAT restarted, and its members stayed or came back"),
     ("dht-churn", "a DHT node was killed"),
+    ("move", "a member was carried to another network, and back"),
+    ("unplug", "a member had no network for a while"),
+    ("renumber", "a NAT got another address"),
+    ("clock", "a clock was set, and it was the wrong time"),
+    ("disk", "something became of a disk"),
+    ("saved", "a member started again with what was on its disk"),
+    ("mute", "a member did not hear another one for a while, which heard it"),
+    ("hostile", "there were DHT nodes that mean no good"),
     ("better-than-oracle", "two connected of whom the oracle says that they cannot"),
 ];
 
@@ -176,9 +187,9 @@ impl Marks {
             Why::BothUnstable => "oracle-both-unstable",
             Why::NoCommonFamily => "oracle-no-common-family",
             Why::Policy => "oracle-policy",
-            Why::NoHairpin | Why::Neighbours | Why::UnknownAddress | Why::NoRendezvous | Why::BlackHole => {
-                return;
-            }
+            Why::NoHairpin => "oracle-no-hairpin",
+            Why::Neighbours => "oracle-neighbours",
+            Why::UnknownAddress | Why::NoRendezvous | Why::BlackHole => return,
         });
     }
 
@@ -232,6 +243,7 @@ impl Marks {
 
     /// Faults that all members got over.
     fn survived(&mut self, scenario: &Scenario) {
+        self.reach_if("hostile", scenario.infrastructure.hostile.count() > 0);
         let (mut at, mut slept) = (std::time::Duration::ZERO, None);
         for step in &scenario.steps {
             at += step.after;
@@ -247,6 +259,13 @@ impl Marks {
                 Act::Sever(..) => self.reach("sever"),
                 Act::Reboot(_) => self.reach("rebinding"),
                 Act::DhtDown(_) => self.reach("dht-churn"),
+                Act::Move(..) => self.reach("move"),
+                Act::Unplug(_) => self.reach("unplug"),
+                Act::Renumber(_) => self.reach("renumber"),
+                Act::SetClock(_, clock) => self.reach_if("clock", clock != Clock::default()),
+                Act::Harm(..) => self.reach("disk"),
+                Act::StartSaved(_) => self.reach("saved"),
+                Act::Mute(..) => self.reach("mute"),
                 _ => {}
             }
         }

@@ -64,6 +64,8 @@ pub enum What {
     Fixed(Box<Scenario>),
     /// One of the library, by name, with what it leaves open drawn from each seed.
     Drawn(&'static str),
+    /// The same, drawn as the latest generation draws it.
+    DrawnLately(&'static str),
 }
 
 impl Row {
@@ -97,7 +99,7 @@ impl fmt::Display for Level {
 
 /// All rows.
 #[rustfmt::skip]
-pub const ROWS: [Row; 32] = {
+pub const ROWS: [Row; 33] = {
     use Level::{Change as P, Night as N};
     use State::{Elsewhere, NotYet, Part, Whole};
     const fn row(id: &'static str, level: Level, about: &'static str, state: State) -> Row {
@@ -108,7 +110,7 @@ pub const ROWS: [Row; 32] = {
             Whole(cases::nat_pairs)),
         row("N2", P, "how NATs choose ports", Part(cases::port_rules, "ports are not predicted yet")),
         row("N3", P, "NATs behind NATs",
-            Part(places::stacked, "no VPN on top; two behind one carrier have one kind of inner NAT")),
+            Part(places::stacked, "no machine is in a VPN and in its own network at once")),
         row("N4", P, "mappings that expire while nothing is said", Whole(cases::expiry)),
         row("N5", P, "NATs that restart and get other addresses, members that move, while connecting and after",
             Part(places::rebinding, "nothing is transferred yet that a change could interrupt")),
@@ -118,25 +120,25 @@ pub const ROWS: [Row; 32] = {
         row("Q1", P, "loss, independent and in bursts", Whole(cases::loss)),
         row("Q2", P, "jitter, reordering, duplication", Whole(cases::disorder)),
         row("Q3", N, "bandwidth",
-            Part(cases::bandwidth, "no bulk to compete with, since nothing is transferred yet")),
+            Part(cases::bandwidth, "messages are few and small, and nothing is transferred that they could wait behind")),
         row("Q4", P, "latency", Whole(cases::latency)),
-        row("C1", P, "how many members",
-            Part(cases::members, "the mixes of worlds are run by another verb")),
+        row("C1", P, "how many members, behind NATs of all mixes of the world", Whole(cases::members)),
         row("C2", P, "churn, crowds that come at once, rolling restarts", Whole(cases::churn)),
         row("C3", P, "crashes and restarts",
-            Part(cases::restarts, "no identity is online twice; shells keep whom the DHT knew, and no messages yet")),
+            Part(cases::restarts, "no identity is online twice; shells keep whom the DHT knew, and no messages")),
         row("C4", P, "partitions", Whole(cases::partitions)),
-        row("C5", N, "members that relay", NotYet("members do not relay yet")),
+        row("C5", P, "members between two who cannot connect",
+            Part(cases::between, "members pass on messages and relay no packets yet; none of them is hostile")),
         row("T1", P, "clocks that are wrong, drift and jump; machines that sleep", Whole(around::clocks)),
         row("T2", P, "joining when the meeting's place in the DHT changes", Whole(around::midnight)),
         row("S1", P, "STUN servers that are dead or lie", Whole(around::stun)),
         row("D1", P, "DHT nodes that are dead",
-            Part(around::dht_health, "big DHTs are run by `moot-sim dht`")),
+            Part(around::dht_health, "no DHT node is behind a NAT; big DHTs are run by `moot-sim dht`")),
         row("D2", N, "DHT nodes that are hostile",
-            Part(around::dht_hostile, "ids that follow from their addresses, and large answers: `moot-sim dht attack`")),
-        row("D3", P, "no way into the DHT",
-            Part(around::no_way_in, "nodes do not look for others by multicast yet")),
-        row("X1", N, "floods", NotYet("no host floods yet")),
+            Part(around::dht_hostile, "large answers, and nodes that choose whom to deceive: `moot-sim dht attack`")),
+        row("D3", P, "no way into the DHT", Whole(around::no_way_in)),
+        row("X1", P, "floods of STUN, DTLS, KRPC and noise, from made-up addresses",
+            Part(around::floods, "no flood by members, and what it costs is measured by `moot-sim dht attack` alone")),
         row("X2", N, "hostile members",
             NotYet("no hostile member yet; the fuzz target `node` has some of it")),
         row("F1", P, "transfers", NotYet("nodes transfer nothing yet")),
@@ -146,7 +148,9 @@ pub const ROWS: [Row; 32] = {
         row("M1", P, "planted bugs", Elsewhere("the tests of the mutants")),
         row("W1", N, "mixes of the world's NATs", Elsewhere("`moot-sim world`")),
         row("E1", N, "the stand-in for DTLS against DTLS", Elsewhere("`moot-sim tiers`")),
-        row("Z1", P, "everything at once, drawn", Whole(cases::storms)),
+        row("Z1", P, "everything at once, drawn as the first generation drew it", Whole(cases::storms)),
+        row("Z2", N, "everything at once, with networks that are shared, moves, clocks, disks and hostile surroundings",
+            Whole(cases::late_storms)),
     ]
 };
 
@@ -177,7 +181,9 @@ mod tests {
                 assert!(case.seeds > 0);
                 match case.what {
                     What::Fixed(scenario) => assert_eq!(scenario.to_string().parse(), Ok(*scenario)),
-                    What::Drawn(name) => assert!(crate::scenario::about(name).is_ok(), "{name}"),
+                    What::Drawn(name) | What::DrawnLately(name) => {
+                        assert!(crate::scenario::about(name).is_ok(), "{name}")
+                    }
                 }
             }
         }

@@ -23,14 +23,14 @@ mod wire;
 
 pub use check::{Problem, Problems};
 pub use company::Company;
-pub use library::{NAMES, UnknownScenario, about, find};
+pub use library::{NAMES, UnknownScenario, about, find, find_as_of};
 pub use marks::{MARKS, Marks};
 pub use property::Property;
 pub use record::{Class, Record};
 pub use run::{Figure, Noted, Options, Outcome, Played, Role, run, run_traced};
 pub use script::{Act, Disk, Goal, Home, Hostile, Infrastructure, Place, Scenario, Site, Step, Stun, Who};
 pub use shrink::shrink;
-pub use storm::GENERATION;
+pub use storm::{GENERATION, LATEST};
 pub use strangers::strangers;
 pub use text::{Flaw, Written};
 pub use twice::{Parting, play_twice};

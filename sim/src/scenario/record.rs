@@ -1,96 +1,33 @@
 //! Scenarios as bytes: fixed-size records, made from a seed or by a fuzzer.
 
-use std::fmt;
+mod class;
+mod place;
+mod surroundings;
+
 use std::time::Duration;
 
-use super::script::{Act, Home, Infrastructure, Scenario, Who};
+pub use self::class::Class;
+pub(super) use self::class::Classes;
+use super::script::{Act, Disk, Home, Infrastructure, Place, Scenario, Site, Who};
 use super::timeline::Timeline;
-use crate::engine::Chance;
-use crate::net::{Behavior, BoxRules, Law, LinkRules, Loss, NatRules, PortRule};
+use crate::engine::{Chance, Clock};
+use crate::net::{Law, LinkRules, Loss, Rate};
 
 /// Sixteen bytes that say one thing: where a member lives, a fault with its end, something said.
 ///
 /// | bytes | what |
 /// |---|---|
-/// | 0 | the kind; of the first record, which is about the whole, it is ignored |
+/// | 0 | the kind; of the first record, which is about the whole, the generation: 128 and more is the second |
 /// | 1, 2 | who, and who else |
 /// | 3 | in which order of magnitude the two times below are: two bits each |
 /// | 4–5 | how long after the record before, as a share of that |
 /// | 6–7 | how long it lasts |
 /// | 8–15 | parameters of the kind |
 ///
-/// A record means the same whatever stands around it, and bytes it does not need are ignored. So records can be deleted,
+/// The second generation has more [kinds](Class) of faults, and networks that members share. A record means the same whatever stands around it, and bytes it does not need are ignored. So records can be deleted,
 /// one by one or in heaps, without giving others a new meaning; what makes no sense where it stands does nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Record(pub [u8; Record::SIZE]);
-
-/// Kinds of faults and hardships. Of each scenario made from records about half are enabled at all: a world with a
-/// little of everything never meets what only much of one thing brings about (swarm testing; Groce et al., 2012).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Class {
-    /// Links that lose packets, independently.
-    Loss,
-    /// Links that lose packets in bursts.
-    Burst,
-    /// Links that duplicate packets.
-    Duplicate,
-    /// Links that reorder packets.
-    Reorder,
-    /// NATs whose mappings depend on the remote endpoint.
-    Strict,
-    /// NATs behind NATs.
-    Stacked,
-    /// NATs that forget soon.
-    Forgetful,
-    /// Members that are killed and start anew.
-    Crash,
-    /// Members that sleep and wake.
-    Sleep,
-    /// Members that leave and join again.
-    Leave,
-    /// Two members that cannot reach each other for a while.
-    Sever,
-    /// Some members that cannot reach the others for a while.
-    Split,
-    /// Links that become bad for a while.
-    Relink,
-    /// NATs that restart.
-    Reboot,
-    /// DHT nodes that are killed and start anew.
-    Dht,
-    /// STUN servers that are silent for a while.
-    Stun,
-}
-
-impl Class {
-    /// All classes, in the order of their bits.
-    pub const ALL: [Self; 16] = [
-        Self::Loss,
-        Self::Burst,
-        Self::Duplicate,
-        Self::Reorder,
-        Self::Strict,
-        Self::Stacked,
-        Self::Forgetful,
-        Self::Crash,
-        Self::Sleep,
-        Self::Leave,
-        Self::Sever,
-        Self::Split,
-        Self::Relink,
-        Self::Reboot,
-        Self::Dht,
-        Self::Stun,
-    ];
-}
-
-/// In lower case.
-impl fmt::Display for Class {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&format!("{self:?}").to_lowercase())
-    }
-}
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,10 +44,18 @@ pub(super) enum Kind {
     Stun,
     Calm,
     Home,
+    Site,
+    Move,
+    Renumber,
+    Unplug,
+    Clock,
+    Disk,
+    Entries,
+    Mute,
 }
 
-/// By the low four bits of the first byte; what happens most stands there more than once.
-const KINDS: [Kind; 16] = [
+/// By the low four bits of the first byte, or the low five in the second generation; what happens most stands there more than once.
+const KINDS: [Kind; 32] = [
     Kind::Say,
     Kind::Crash,
     Kind::Sleep,
@@ -127,12 +72,47 @@ const KINDS: [Kind; 16] = [
     Kind::Crash,
     Kind::Sever,
     Kind::Say,
+    Kind::Site,
+    Kind::Move,
+    Kind::Renumber,
+    Kind::Unplug,
+    Kind::Clock,
+    Kind::Disk,
+    Kind::Entries,
+    Kind::Mute,
+    Kind::Say,
+    Kind::Say,
+    Kind::Say,
+    Kind::Crash,
+    Kind::Sleep,
+    Kind::Relink,
+    Kind::Reboot,
+    Kind::Move,
 ];
+
+/// How records are read; it is written in the first of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Generation {
+    First,
+    Second,
+}
 
 /// Members beyond this many live nowhere.
 const MEMBERS: usize = 8;
-/// Records beyond this many are ignored.
-const RECORDS: usize = 512;
+/// Networks beyond this many are nowhere.
+const SITES: usize = 4;
+/// The first byte of a record that begins a scenario of the second generation.
+pub(super) const SECOND: u8 = 128;
+
+/// What records happen to.
+#[derive(Clone, Copy)]
+struct World<'a> {
+    generation: Generation,
+    classes: Classes,
+    homes: &'a [Home],
+    sites: &'a [Site],
+    around: &'a Infrastructure,
+}
 
 impl Record {
     /// Bytes of a record.
@@ -148,33 +128,59 @@ impl Record {
     /// Two members at least, open ones if the records name none, start and join. Then happens what the records say; and
     /// in the end, and wherever they ask for calm, all is mended, and everything owed must come.
     pub fn scenario(records: &[Self]) -> Scenario {
-        let records = &records[..records.len().min(RECORDS)];
+        let generation = records.first().map_or(Generation::First, Self::generation);
+        let most = match generation {
+            Generation::First => 512,
+            Generation::Second => 1_024,
+        };
+        let records = &records[..records.len().min(most)];
         let (first, rest) = records.split_first().unwrap_or((&Self([0; Self::SIZE]), &[]));
-        let classes = Classes(u16::from_le_bytes([first.0[8], first.0[9]]));
-        let homes = rest.iter().filter(|record| record.kind() == Kind::Home).take(MEMBERS);
-        let mut homes: Vec<_> = homes.map(|record| record.home(classes)).collect();
+        let classes = first.classes();
+        let of = |wanted| rest.iter().filter(move |record| record.kind(generation) == wanted);
+        let mut sites = Vec::new();
+        for record in of(Kind::Site).take(SITES) {
+            sites.push(record.site(classes, sites.len()));
+        }
+        let (mut homes, mut clocks): (Vec<_>, Vec<_>) = of(Kind::Home)
+            .take(MEMBERS)
+            .map(|record| (record.home(classes, sites.len()), record.clock(classes)))
+            .unzip();
         while homes.len() < 2 {
             homes.push(Home::open(Law::delay(10)));
+            clocks.push(Clock::default());
         }
-        let infrastructure = Infrastructure::usual();
-        let mut timeline = Timeline::new(homes.len());
+        let infrastructure = match generation {
+            Generation::First => Infrastructure::usual(),
+            Generation::Second => first.infrastructure(classes),
+        };
+        let world = World { generation, classes, homes: &homes, sites: &sites, around: &infrastructure };
+        let mut timeline = Timeline::new(clocks, world.patience(), classes.has(Class::Saved));
         for (n, record) in (1u16..).zip(rest) {
-            record.happen(n, classes, &homes, &infrastructure, &mut timeline);
+            record.happen(n, &world, &mut timeline);
         }
-        let note = classes.to_string();
-        Scenario {
-            name: String::new(),
-            note,
-            sites: Vec::new(),
-            homes,
-            infrastructure,
-            steps: timeline.finish(),
-            goals: Vec::new(),
+        let (name, note, goals) = (String::new(), classes.to_string(), Vec::new());
+        Scenario { name, note, sites, homes, infrastructure, steps: timeline.finish(), goals }
+    }
+
+    fn generation(&self) -> Generation {
+        if self.0[0] >= SECOND { Generation::Second } else { Generation::First }
+    }
+
+    /// The classes that are enabled, by the record about the whole.
+    pub(super) fn classes(&self) -> Classes {
+        let all = u32::from_le_bytes([self.0[8], self.0[9], self.0[10], self.0[11]]);
+        match self.generation() {
+            Generation::First => Classes(all & 0xffff),
+            Generation::Second => Classes(all),
         }
     }
 
-    pub(super) fn kind(&self) -> Kind {
-        KINDS[usize::from(self.0[0] % 16)]
+    fn kind(&self, generation: Generation) -> Kind {
+        let kinds = match generation {
+            Generation::First => 16,
+            Generation::Second => 32,
+        };
+        KINDS[usize::from(self.0[0] % kinds)]
     }
 
     /// A kind's first byte.
@@ -205,46 +211,34 @@ impl Record {
         self.time(2, 6, [200, 3_000, 20_000, 90_000])
     }
 
-    fn happen(
-        &self,
-        n: u16,
-        classes: Classes,
-        homes: &[Home],
-        infrastructure: &Infrastructure,
-        timeline: &mut Timeline,
-    ) {
+    fn happen(&self, n: u16, world: &World<'_>, timeline: &mut Timeline) {
         let (a, b) = (u16::from(self.0[1]) % MEMBERS as u16, u16::from(self.0[2]) % MEMBERS as u16);
         let (who, other) = (Who::One(a), Who::One(b));
-        let kind = self.kind();
-        if kind == Kind::Home {
+        let World { generation, classes, homes, sites, around } = *world;
+        let kind = self.kind(generation);
+        if matches!(kind, Kind::Home | Kind::Site) {
             return;
         }
         timeline.wait(self.wait());
-        let class = match kind {
-            Kind::Calm => return timeline.calm(),
-            Kind::Say | Kind::Home => None,
-            Kind::Crash => Some(Class::Crash),
-            Kind::Sleep => Some(Class::Sleep),
-            Kind::Leave => Some(Class::Leave),
-            Kind::Sever => Some(Class::Sever),
-            Kind::Split => Some(Class::Split),
-            Kind::Relink => Some(Class::Relink),
-            Kind::Reboot => Some(Class::Reboot),
-            Kind::Dht => Some(Class::Dht),
-            Kind::Stun => Some(Class::Stun),
-        };
-        let named = [Kind::Dht, Kind::Stun, Kind::Split].contains(&kind)
-            || (usize::from(a) < homes.len() && (kind != Kind::Sever || usize::from(b) < homes.len()));
-        if class.is_some_and(|class| !classes.has(class)) || !named {
+        let is_of_all = matches!(kind, Kind::Dht | Kind::Stun | Kind::Split | Kind::Entries);
+        let is_of_two = matches!(kind, Kind::Sever | Kind::Mute);
+        let exists = |who: u16| usize::from(who) < homes.len();
+        if kind == Kind::Calm {
+            return timeline.calm();
+        }
+        let named = is_of_all || exists(a) && (!is_of_two || exists(b));
+        if kind.class().is_some_and(|class| !classes.has(class)) || !named {
             return;
         }
-        let (lasts, dht) = (self.lasts(), self.below(0, u64::from(infrastructure.dht_nodes)) as u16);
-        let stun = self.below(0, infrastructure.stun.len() as u64) as u16;
+        let (lasts, dht) = (self.lasts(), self.below(0, u64::from(around.dht_nodes)) as u16);
+        let stun = self.below(0, around.stun.len() as u64) as u16;
+        let start = match classes.has(Class::Saved) && self.0[8].is_multiple_of(2) {
+            true => Act::StartSaved(who),
+            false => Act::Start(who),
+        };
         match kind {
             Kind::Say => timeline.say(Act::Say(who, 0)),
-            Kind::Crash => {
-                timeline.fault(n, lasts, &[Act::Crash(who)], &[Act::Start(who), Act::Join(who, 0)])
-            }
+            Kind::Crash => timeline.fault(n, lasts, &[Act::Crash(who)], &[start, Act::Join(who, 0)]),
             Kind::Sleep => timeline.fault(n, lasts, &[Act::Suspend(who)], &[Act::Resume(who)]),
             Kind::Leave => timeline.fault(n, lasts, &[Act::Leave(who, 0)], &[Act::Join(who, 0)]),
             Kind::Sever => {
@@ -264,14 +258,54 @@ impl Record {
             }
             Kind::Relink => {
                 let link = homes[usize::from(a)].link;
-                let bad = LinkRules { up: self.worse(link.up), down: self.worse(link.down) };
+                let [up, down] = [link.up, link.down].map(|law| self.spell(self.worse(law), classes));
+                let bad = match self.0[14] % 3 {
+                    1 if generation == Generation::Second => LinkRules { up, ..link },
+                    2 if generation == Generation::Second => LinkRules { down, ..link },
+                    _ => LinkRules { up, down },
+                };
                 timeline.fault(n, lasts, &[Act::Relink(who, bad)], &[Act::Restore(who)]);
             }
             Kind::Reboot => timeline.fault(n, Duration::ZERO, &[Act::Reboot(who)], &[]),
             Kind::Dht => timeline.fault(n, lasts, &[Act::DhtDown(dht)], &[Act::DhtUp(dht)]),
             Kind::Stun => timeline.fault(n, lasts, &[Act::StunDown(stun)], &[Act::StunUp(stun)]),
-            Kind::Calm | Kind::Home => {}
+            Kind::Move => {
+                let place = match self.below(0, sites.len() as u64 + 1) {
+                    0 => Place::Internet,
+                    n => Place::Site(n as u16 - 1),
+                };
+                timeline.fault(n, lasts, &[Act::Move(who, place)], &[Act::GoHome(who)]);
+            }
+            Kind::Unplug => timeline.fault(n, lasts, &[Act::Unplug(who)], &[Act::GoHome(who)]),
+            Kind::Renumber => timeline.fault(n, Duration::ZERO, &[Act::Renumber(who)], &[]),
+            Kind::Clock => {
+                let wrong = Act::SetClock(who, self.wrong_clock());
+                timeline.fault(n, lasts, &[wrong], &[Act::SetClock(who, timeline.clock(usize::from(a)))]);
+            }
+            Kind::Disk if self.0[9].is_multiple_of(3) => {
+                timeline.fault(n, lasts, &[Act::Harm(who, Disk::Fails)], &[Act::Harm(who, Disk::Works)]);
+            }
+            Kind::Disk => {
+                let what = if self.0[9] % 3 == 1 { Disk::Loses } else { Disk::Damages };
+                let again = [Act::StartSaved(who), Act::Join(who, 0)];
+                timeline.fault(n, lasts, &[Act::Crash(who), Act::Harm(who, what)], &again);
+            }
+            Kind::Entries => {
+                let entries = 0..around.entries as u16;
+                let [down, up]: [Vec<_>; 2] =
+                    [Act::DhtDown, Act::DhtUp].map(|act| entries.clone().map(act).collect());
+                timeline.fault(n, lasts, &down, &up);
+            }
+            Kind::Mute => timeline.fault(n, lasts, &[Act::Mute(who, other)], &[Act::Rejoin(who, other)]),
+            Kind::Calm | Kind::Home | Kind::Site => {}
         }
+    }
+
+    /// A clock that is wrong by anything up to a day and some hours, ahead or behind, and that drifts.
+    fn wrong_clock(&self) -> Clock {
+        let most = [2_000, 60_000, 3_600_000, 26 * 3_600_000][usize::from(self.0[8] % 4)];
+        let ahead_ms = (most * self.word(10) as i64) >> 15;
+        Clock { ahead_ms: ahead_ms - most, drift_ppm: [0, 0, 500, -500][usize::from(self.0[9] % 4)] }
     }
 
     /// A link as it is on a bad day: slow, or lossy, or both.
@@ -281,124 +315,66 @@ impl Record {
         Law { loss, delay, jitter: Duration::from_millis(self.below(2, 100)), ..law }
     }
 
-    fn home(&self, classes: Classes) -> Home {
-        let mut boxes = Vec::new();
-        match self.below(0, 20) {
-            0..5 => {}
-            5..7 => boxes.push(BoxRules::FIREWALL),
-            18.. if classes.has(Class::Stacked) => {
-                boxes.extend([self.nat(1, classes), self.nat(2, classes)]);
+    /// What more may be wrong with it: bursts of loss, damage, nothing that passes at all, or nothing large, or little.
+    fn spell(&self, law: Law, classes: Classes) -> Law {
+        let mut law = law;
+        if classes.has(Class::Spell) {
+            let [enter, leave] = [Chance::percent(5), Chance::percent(10)];
+            match self.0[11] % 5 {
+                0 | 1 => law.loss = Loss::Bursty { enter, leave, inside: Chance::percent(95) },
+                2 => law.loss = Loss::Independent(Chance::ALWAYS),
+                3 => law.corrupt = Chance::percent(20),
+                _ => {}
             }
-            _ => boxes.push(self.nat(1, classes)),
         }
-        Home::behind(boxes, self.law(classes))
-    }
-
-    fn nat(&self, n: usize, classes: Classes) -> BoxRules {
-        const KINDS: [Behavior; 3] =
-            [Behavior::EndpointIndependent, Behavior::AddressDependent, Behavior::AddressAndPortDependent];
-        let byte = u64::from(self.0[8 + n]);
-        // Most NATs are endpoint-independent.
-        let strict = classes.has(Class::Strict) && byte % 4 == 0;
-        let mapping = if strict { KINDS[(byte / 4 % 3) as usize] } else { KINDS[0] };
-        let filtering = KINDS[(byte / 12 % 3) as usize];
-        let ports = [PortRule::Preserve, PortRule::Sequential(1), PortRule::Random][(byte / 36 % 3) as usize];
-        let forgetful = classes.has(Class::Forgetful);
-        let lifetime = Duration::from_secs(if forgetful { 30 } else { [60, 120, 300][(byte % 3) as usize] });
-        BoxRules::Nat(NatRules {
-            ports,
-            lifetime,
-            inbound_refresh: byte & 128 != 0,
-            ..NatRules::new(mapping, filtering)
-        })
-    }
-
-    fn law(&self, classes: Classes) -> Law {
-        let mut law =
-            Law { jitter: Duration::from_millis(self.below(3, 20)), ..Law::delay(1 + self.below(4, 80)) };
-        let (chance, what) = (self.0[13], self.0[14]);
-        if classes.has(Class::Burst) && what % 4 == 0 {
-            let [enter, leave] = [Chance::ratio(5, 1_000), Chance::percent(20)];
-            law.loss = Loss::Bursty { enter, leave, inside: Chance::percent(60) };
-        } else if classes.has(Class::Loss) && what % 4 == 1 {
-            law.loss = Loss::Independent(Chance::ratio(u32::from(chance) * 40 / 256, 1_000));
+        if classes.has(Class::Narrow) {
+            match self.0[12] % 4 {
+                0 => (law.mtu, law.icmp) = (Some(1_200), false),
+                1 => (law.mtu, law.icmp) = (Some(600), false),
+                2 => (law.mtu, law.icmp) = (Some(1_280), true),
+                _ => {}
+            }
         }
-        if classes.has(Class::Duplicate) && what / 4 % 4 == 0 {
-            law.duplicate = Chance::percent(2);
-        }
-        if classes.has(Class::Reorder) && what / 16 % 4 == 0 {
-            law.reorder = Chance::percent(3);
-            law.held = Duration::from_millis(1 + self.below(7, 60));
+        if classes.has(Class::Slow) && self.0[13].is_multiple_of(2) {
+            law.rate = Some(Rate { bits_per_second: 64_000, queue: 8_000 });
         }
         law
     }
 }
 
-/// The classes that are enabled, a bit each.
-#[derive(Clone, Copy, Debug)]
-struct Classes(u16);
-
-impl Classes {
-    fn has(self, class: Class) -> bool {
-        self.0 >> class as u8 & 1 == 1
+impl World<'_> {
+    /// How long whatever is owed may take once all is mended. Who can connect to nobody is told so after a minute, and some seconds
+    /// more for those who take turns; whether somebody is, only what they share and which families they have decides.
+    fn patience(&self) -> Duration {
+        let may_be_lonely = [Class::Shared, Class::Families].iter().any(|class| self.classes.has(*class));
+        Duration::from_secs(if may_be_lonely { 75 } else { 60 })
     }
 }
 
-/// `drawn of crash, sleep`.
-impl fmt::Display for Classes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list: Vec<_> =
-            Class::ALL.into_iter().filter(|class| self.has(*class)).map(|class| class.to_string()).collect();
-        write!(f, "drawn of {}", if list.is_empty() { "nothing".into() } else { list.join(", ") })
+impl Kind {
+    /// What must be enabled for it to happen.
+    pub(super) const fn class(self) -> Option<Class> {
+        Some(match self {
+            Self::Say | Self::Calm | Self::Home | Self::Site => return None,
+            Self::Crash => Class::Crash,
+            Self::Sleep => Class::Sleep,
+            Self::Leave => Class::Leave,
+            Self::Sever => Class::Sever,
+            Self::Split => Class::Split,
+            Self::Relink => Class::Relink,
+            Self::Reboot => Class::Reboot,
+            Self::Dht => Class::Dht,
+            Self::Stun => Class::Stun,
+            Self::Move => Class::Move,
+            Self::Renumber => Class::Renumber,
+            Self::Unplug => Class::Unplug,
+            Self::Clock => Class::Clock,
+            Self::Disk => Class::Disk,
+            Self::Entries => Class::Entries,
+            Self::Mute => Class::Mute,
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use quickcheck::quickcheck;
-
-    use super::*;
-
-    /// The steps of each fault, and when they happen if nothing is waited for.
-    fn faults(scenario: &Scenario) -> Vec<(Option<u16>, Act)> {
-        let faults = scenario.steps.iter().filter(|step| step.fault.is_some());
-        faults.map(|step| (step.fault, step.act)).collect()
-    }
-
-    quickcheck! {
-        fn any_bytes_are_a_scenario_that_reads_back(bytes: Vec<u8>) -> bool {
-            let scenario = Record::scenario(&Record::all(&bytes));
-            scenario.homes.len() >= 2 && scenario.to_string().parse() == Ok(scenario)
-        }
-
-        fn bytes_that_a_record_does_not_need_are_ignored(noise: Vec<u8>) -> bool {
-            let mut crash = [0; 16];
-            (crash[0], crash[7]) = (Record::byte_of(Kind::Crash), 9);
-            let mut world = [0; 16];
-            world[8..10].fill(255);
-            let mut noisy = crash;
-            for (byte, noise) in noisy[8..].iter_mut().zip(noise) {
-                *byte = noise;
-            }
-            Record::scenario(&[Record(world), Record(crash)])
-                == Record::scenario(&[Record(world), Record(noisy)])
-        }
-    }
-
-    #[test]
-    fn deleting_a_record_takes_one_fault_and_no_more() {
-        let mut world = [0; 16];
-        world[8..10].fill(255);
-        let fault = |kind, who| {
-            let mut bytes = [0; 16];
-            (bytes[0], bytes[1], bytes[3], bytes[5], bytes[7]) = (Record::byte_of(kind), who, 0b0101, 90, 30);
-            Record(bytes)
-        };
-        let [crash, sleep] = [fault(Kind::Crash, 0), fault(Kind::Sleep, 1)];
-        let [reboot, say] = [fault(Kind::Reboot, 0), fault(Kind::Say, 0)];
-        let whole = faults(&Record::scenario(&[Record(world), crash, sleep, reboot, say]));
-        let less = faults(&Record::scenario(&[Record(world), crash, sleep, say]));
-        let without: Vec<_> = whole.iter().copied().filter(|(fault, _)| *fault != Some(3)).collect();
-        assert_eq!((less, whole.len()), (without, 6));
-    }
-}
+mod tests;

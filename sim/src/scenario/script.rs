@@ -73,6 +73,9 @@ pub struct Infrastructure {
     pub stun: Vec<Stun>,
     /// How many addresses a hostile DHT node names to everyone; 0 is no such node.
     pub forged_victims: u32,
+    /// How many datagrams a second a stranger sends to each member on the internet itself, from addresses that are not its own;
+    /// 0 is no such stranger.
+    pub flood: u32,
     /// The link of each of these hosts.
     pub link: LinkRules,
     /// Their address families.
@@ -93,6 +96,9 @@ pub struct Hostile {
     pub slow: u32,
     /// They have made-up ids around the topic of meeting 0, name each other, take announcements and keep nothing.
     pub sybils: u32,
+    /// The same, with ids that follow from their addresses (BEP 42): of many addresses those were taken that fit, so that these are
+    /// closer to the topic than most of a DHT of hundreds.
+    pub placed: u32,
 }
 
 /// A STUN server.
@@ -218,6 +224,9 @@ pub enum Goal {
     },
     /// Every node said that no STUN server answers.
     StunWarning,
+    /// Hostile DHT nodes were asked for peers, or given announcements, so often at least: else nothing is shown by what became of
+    /// the meeting.
+    Besieged(u64),
     /// Between a pair: first data from the client to the server came within so long after both held each other's record,
     /// and from the server to the client within the other.
     FirstData {
@@ -365,8 +374,8 @@ impl Site {
 impl Hostile {
     /// How many there are.
     pub fn count(&self) -> u32 {
-        let Self { silent, lying, slow, sybils } = self;
-        silent.saturating_add(*lying).saturating_add(*slow).saturating_add(*sybils)
+        let Self { silent, lying, slow, sybils, placed } = self;
+        [silent, lying, slow, sybils, placed].into_iter().fold(0, |all, count| all.saturating_add(*count))
     }
 }
 
@@ -383,6 +392,7 @@ impl Infrastructure {
             entries: 2,
             stun: vec![Stun::Honest; 2],
             forged_victims: 0,
+            flood: 0,
             link,
             stack: Stack::V4,
             begins: Self::NOON,

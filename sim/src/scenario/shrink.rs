@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::script::{Act, Home, Scenario, Step, Stun, Who};
-use crate::engine::Chance;
-use crate::net::{BoxRules, Law, LinkRules, Loss, NatRules};
+use super::script::{Act, Home, Hostile, Infrastructure, Place, Scenario, Step, Stun, Who};
+use crate::engine::{Chance, Clock};
+use crate::net::{BoxRules, Law, LinkRules, Loss, NatRules, Stack};
 
 /// Makes a scenario smaller, step by step, as long as `fails` says that it still fails in the same way: the same
 /// property, that is. Ends when nothing can be left out any more, or after `budget` runs.
@@ -19,8 +19,10 @@ pub fn shrink(scenario: &Scenario, budget: usize, fails: impl FnMut(&Scenario) -
         shrinker.drop_faults();
         shrinker.drop_steps();
         shrinker.drop_members();
+        shrinker.drop_networks();
         shrinker.simplify_homes();
         shrinker.simplify_infrastructure();
+        shrinker.simplify_acts();
         shrinker.shorten_waits();
         if shrinker.best == before || shrinker.is_spent() {
             return shrinker.best;
@@ -144,6 +146,12 @@ impl<F: FnMut(&Scenario) -> bool> Shrinker<F> {
         }
     }
 
+    fn drop_networks(&mut self) {
+        for n in (0..self.best.sites.len()).rev() {
+            self.offer(without_network(&self.best, n));
+        }
+    }
+
     fn simplify_homes(&mut self) {
         for n in 0..self.best.homes.len() {
             let change = |best: &Scenario, change: &dyn Fn(&mut Home)| {
@@ -152,6 +160,13 @@ impl<F: FnMut(&Scenario) -> bool> Shrinker<F> {
                 smaller
             };
             self.offer(change(&self.best, &|home| home.boxes.clear()));
+            self.offer(change(&self.best, &|home| home.place = Place::Internet));
+            self.offer(change(&self.best, &|home| {
+                home.stack = Stack::V4;
+                // Without IPv6 there is no NAT64, and nothing that needs one.
+                home.boxes.retain(|gateway| !gateway.nat64 && gateway.v4 != BoxRules::Clat);
+                home.boxes.iter_mut().for_each(|gateway| gateway.v6 = None);
+            }));
             for depth in (0..self.best.homes[n].boxes.len()).rev() {
                 if self.best.homes[n].boxes.len() > 1 {
                     self.offer(change(&self.best, &|home| {
@@ -183,6 +198,25 @@ impl<F: FnMut(&Scenario) -> bool> Shrinker<F> {
                 self.offer(smaller);
             }
         }
+        let simpler: [fn(&mut Scenario); 7] = [
+            |it| it.infrastructure.hostile = Hostile::default(),
+            |it| it.infrastructure.hostile.silent = 0,
+            |it| it.infrastructure.hostile.lying = 0,
+            |it| it.infrastructure.hostile.slow = 0,
+            |it| it.infrastructure.hostile.sybils = 0,
+            |it| it.infrastructure.stack = Stack::V4,
+            |it| it.infrastructure.begins = Infrastructure::NOON,
+        ];
+        for change in simpler {
+            let mut smaller = self.best.clone();
+            change(&mut smaller);
+            self.offer(smaller);
+        }
+        for n in 0..self.best.infrastructure.stun.len() {
+            let mut smaller = self.best.clone();
+            smaller.infrastructure.stun[n] = Stun::Honest;
+            self.offer(smaller);
+        }
         let names_stun = |step: &Step| matches!(step.act, Act::StunDown(_) | Act::StunUp(_));
         let honest = self.best.infrastructure.stun.iter().filter(|stun| **stun == Stun::Honest).count();
         if honest > 1 && !self.best.steps.iter().any(names_stun) {
@@ -194,6 +228,36 @@ impl<F: FnMut(&Scenario) -> bool> Shrinker<F> {
             let mut smaller = self.best.clone();
             simple_link(&mut smaller.infrastructure.link, *simple);
             self.offer(smaller);
+        }
+    }
+
+    /// What is done becomes something that is easier to understand.
+    fn simplify_acts(&mut self) {
+        for n in 0..self.best.steps.len() {
+            let act = self.best.steps[n].act;
+            let simpler = match act {
+                Act::StartSaved(who) => vec![Act::Start(who)],
+                Act::Move(who, _) => vec![Act::Move(who, Place::Internet), Act::Unplug(who)],
+                Act::SetClock(who, Clock { ahead_ms, drift_ppm }) => {
+                    let clock = |ahead_ms, drift_ppm| Act::SetClock(who, Clock { ahead_ms, drift_ppm });
+                    let hours = ahead_ms / 3_600_000 * 3_600_000;
+                    vec![clock(ahead_ms, 0), clock(0, drift_ppm), clock(hours, drift_ppm)]
+                }
+                Act::Relink(who, link) => {
+                    let simple = |simple: &fn(&mut Law)| {
+                        let mut link = link;
+                        simple_link(&mut link, *simple);
+                        Act::Relink(who, link)
+                    };
+                    SIMPLER.iter().map(simple).collect()
+                }
+                _ => Vec::new(),
+            };
+            for act in simpler {
+                let mut smaller = self.best.clone();
+                smaller.steps[n].act = act;
+                self.offer(smaller);
+            }
         }
     }
 
@@ -254,6 +318,27 @@ fn without_member(scenario: &Scenario, gone: usize) -> Scenario {
     smaller
 }
 
+/// A scenario as if one network had never been: who is in it is where it is attached, and those after it get the numbers below
+/// theirs.
+fn without_network(scenario: &Scenario, gone: usize) -> Scenario {
+    let outside = scenario.sites[gone].place;
+    let moved = |place: Place| match place {
+        Place::Site(n) if usize::from(n) == gone => outside,
+        Place::Site(n) if usize::from(n) > gone => Place::Site(n - 1),
+        place => place,
+    };
+    let mut smaller = scenario.clone();
+    smaller.sites.remove(gone);
+    smaller.sites.iter_mut().for_each(|site| site.place = moved(site.place));
+    smaller.homes.iter_mut().for_each(|home| home.place = moved(home.place));
+    for step in &mut smaller.steps {
+        if let Act::Move(who, place) = step.act {
+            step.act = Act::Move(who, moved(place));
+        }
+    }
+    smaller
+}
+
 /// Whom an act names.
 fn names(act: Act) -> (Option<Who>, Option<Who>) {
     let mut seen = Vec::new();
@@ -295,7 +380,7 @@ fn rename(act: Act, mut name: impl FnMut(Who) -> Who) -> Act {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::find;
+    use crate::scenario::{LATEST, find, find_as_of};
 
     #[test]
     fn a_failure_that_needs_one_fault_keeps_only_that_one() {
@@ -323,6 +408,43 @@ mod tests {
         let sever = |step: &Step| matches!(step.act, Act::Sever(..));
         let first = scenario.steps.iter().position(sever);
         first.is_some_and(|at| scenario.steps[at..].iter().any(|step| matches!(step.act, Act::Crash(_))))
+    }
+
+    #[test]
+    fn whatever_is_drawn_can_be_taken_away() {
+        let is_rich = |it: &Scenario| {
+            let lying = it.infrastructure.stun.iter().any(|stun| *stun != Stun::Honest);
+            it.sites.len() > 1 && it.infrastructure.hostile.count() > 0 && lying && planted(it)
+        };
+        let scenario =
+            (0..1_000).map(|seed| find_as_of(LATEST, "storm", seed).unwrap()).find(is_rich).unwrap();
+        let small = shrink(&scenario, 5_000, planted);
+        assert_eq!((small.sites.len(), small.infrastructure.hostile), (0, Hostile::default()), "{small}");
+        assert_eq!(
+            (&small.infrastructure.stun[..], small.faults().len()),
+            (&[Stun::Honest][..], 2),
+            "{small}"
+        );
+        assert!(
+            small.homes.iter().all(|home| home.place == Place::Internet && home.stack == Stack::V4),
+            "{small}"
+        );
+    }
+
+    #[test]
+    fn without_a_network_who_was_in_it_is_outside() {
+        let scenario: Scenario =
+            "network eim+eif; network eim+apdf in 0; network eim+eif in 1; members 2 open in 1; \
+                                  member open in 2; start all; move 0 to network 2; move 1 to network 1"
+                .parse()
+                .unwrap();
+        let smaller = without_network(&scenario, 1);
+        let places: Vec<_> = smaller.homes.iter().map(|home| home.place).collect();
+        assert_eq!(places, [0, 0, 1].map(Place::Site));
+        assert_eq!((smaller.sites.len(), smaller.sites[1].place), (2, Place::Site(0)));
+        let acts: Vec<_> = smaller.steps.iter().skip(1).map(|step| step.act).collect();
+        let to = |n, site| Act::Move(Who::One(n), Place::Site(site));
+        assert_eq!(acts, [to(0, 1), to(1, 0)]);
     }
 
     #[test]

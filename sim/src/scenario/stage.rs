@@ -1,10 +1,10 @@
 //! Builds the world of a scenario.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use folkmoot_core::base::{DeviceId, Host as Server, Incarnation, MemberId, NodeId, UnixTime};
+use folkmoot_core::base::{DeviceId, Host as Server, Incarnation, MemberId, NodeId, Scope, UnixTime};
 use folkmoot_core::dht::Contact;
 use folkmoot_core::meeting::{Code, CodeError, Epoch, Keys};
 use folkmoot_core::node::{Config, Identity, Node};
@@ -12,9 +12,11 @@ use folkmoot_core::node::{Config, Identity, Node};
 use super::run::Role;
 use super::script::{Act, Infrastructure, Place, Scenario, Stun};
 use super::wire::{Secrets, Wire};
+use crate::dht::address::prefix;
 use crate::engine::{HostId, Subject, Trace, World};
 use crate::hosts::{
-    DHT_PORT, DhtHost, Disk, Forger, LyingStun, Manner, Names, NodeHost, STUN_PORT, Sink, StunServer, derive,
+    DHT_PORT, DhtHost, Disk, Flooder, Forger, LyingStun, Manner, Names, NodeHost, STUN_PORT, Sink,
+    StunServer, derive,
 };
 use crate::net::{BoxId, Law, LinkRules, RealmId, Stack, Verdict, Why};
 use crate::stub::Tier;
@@ -33,12 +35,15 @@ pub(super) struct Stage {
     tells_nobody: bool,
     stun: Vec<Server>,
     dht_hosts: Vec<HostId>,
+    hostile_hosts: Vec<HostId>,
     stun_hosts: Vec<(HostId, Stun)>,
     sites: Vec<(RealmId, Vec<BoxId>)>,
     names: Names,
     tier: Tier,
     /// Whether machines have disks: only where something is read from them.
     has_disks: bool,
+    /// Whether DHT nodes of members ask the local network, as they do unless told not to: only where somebody may answer.
+    asks_lan: bool,
 }
 
 /// A member: its host, and what lasts from run to run.
@@ -74,6 +79,8 @@ const SAID_IN_ALL: &str = " of member ";
 const NODE_PORT: u16 = 4_433;
 /// How many nodes of the DHT know each other from the beginning.
 const ENTRIES: u32 = 2;
+/// Addresses that are looked at for one that fits; one of 32 does.
+const ADDRESSES_EACH: u32 = 400;
 /// How much longer packets take to and from slow DHT nodes.
 const SLOW: Duration = Duration::from_millis(1_500);
 
@@ -89,10 +96,12 @@ impl Stage {
             tells_nobody: scenario.infrastructure.entries == 0,
             stun: Vec::new(),
             dht_hosts: Vec::new(),
+            hostile_hosts: Vec::new(),
             stun_hosts: Vec::new(),
             sites: Vec::new(),
             names: Names::new(),
             tier,
+            asks_lan: !scenario.sites.is_empty(),
             has_disks: scenario.steps.iter().any(|step| matches!(step.act, Act::StartSaved(_))),
         };
         let begins = scenario.infrastructure.begins.saturating_sub(WARM_UP);
@@ -101,6 +110,7 @@ impl Stage {
         stage.build_hostile(scenario);
         stage.build_sites(scenario);
         stage.build_homes(scenario);
+        stage.build_flooder(scenario);
         let wire = Wire::new(stage.honest().collect(), stage.secrets(scenario), tier);
         stage.world.set_watch(wire);
         stage.world.run_for(WARM_UP);
@@ -111,12 +121,18 @@ impl Stage {
     pub(super) fn verdicts(&self) -> Vec<Vec<Verdict>> {
         // Who is told of nobody and remembers nobody finds nobody.
         let is_lost = self.tells_nobody && !self.has_disks;
-        let between = |a: &Member, b: &Member| match is_lost {
-            true => Verdict::no(Why::NoRendezvous),
-            false => self.world.can_connect(a.host, b.host),
+        let between = |a: &Member, b: &Member| match self.nearby(a, b) {
+            Some(verdict) => verdict,
+            None if is_lost => Verdict::no(Why::NoRendezvous),
+            None => self.world.can_connect(a.host, b.host),
         };
         let of = |a: &Member| self.members.iter().map(|b| between(a, b)).collect();
         self.members.iter().map(of).collect()
+    }
+
+    /// The same of two whom multicast of one network reaches.
+    fn nearby(&self, a: &Member, b: &Member) -> Option<Verdict> {
+        self.world.can_connect_nearby(a.host, b.host).filter(|_| self.asks_lan)
     }
 
     /// The hosts that are to keep the rules.
@@ -139,10 +155,10 @@ impl Stage {
         secrets
     }
 
-    /// Whose host it is. The members' hosts are the last ones, in order.
+    /// Whose host it is. The members' hosts are in order, and after all others but a flooder's.
     pub(super) fn member_at(&self, host: HostId) -> Option<usize> {
         let first = self.members.first()?.host.0;
-        host.0.checked_sub(first).map(|n| n as usize)
+        host.0.checked_sub(first).map(|n| n as usize).filter(|n| *n < self.members.len())
     }
 
     /// Starts the node of a member: a new run, which remembers nothing but its identity and its incarnation, or also what is on
@@ -164,7 +180,7 @@ impl Stage {
         if !is_saved {
             member.disk.wipe();
         }
-        config.dht.saved = member.disk.read();
+        (config.dht.saved, config.dht.lan) = (member.disk.read(), self.asks_lan);
         let mut program = NodeHost::new(config, member.runs, NODE_PORT, self.names.clone());
         if self.has_disks {
             program = program.with_disk(std::mem::take(&mut member.disk));
@@ -336,28 +352,59 @@ impl Stage {
             let host = self.world.add_stacked(format!("slow{n}"), RealmId::INTERNET, link, stack);
             self.enter(host, |host| host);
         }
-        let hosts: Vec<_> =
-            (0..hostile.sybils).map(|n| self.add_server(format!("sybil{n}"), scenario)).collect();
         let topic = topic(self.world.unix() + WARM_UP).unwrap_or_default();
         let draws = self.world.draws();
-        let id = |host: HostId| {
+        let mut hosts = Vec::new();
+        for n in 0..hostile.sybils {
+            let host = self.add_server(format!("sybil{n}"), scenario);
             let mut id = NodeId(topic);
             // At least 40 bits in common: closer than anybody honest is.
             id.0[5..13].copy_from_slice(&draws.at(Subject::Scenario(0x5b11), host.0.into()).to_be_bytes());
-            id
-        };
+            hosts.push((host, id));
+        }
+        for n in 0..hostile.placed {
+            hosts.extend(self.place(n, &topic, scenario));
+        }
         let addr = |host: HostId| self.world.addrs(host).first().map(|ip| SocketAddr::new(*ip, DHT_PORT));
         let allies: Vec<_> =
-            hosts.iter().filter_map(|host| Some(Contact { id: id(*host), addr: addr(*host)? })).collect();
-        for (n, host) in hosts.iter().enumerate() {
+            hosts.iter().filter_map(|(host, id)| Some(Contact { id: *id, addr: addr(*host)? })).collect();
+        for (n, (host, id)) in hosts.into_iter().enumerate() {
             // Each begins with another one.
             let allies = allies.iter().cycle().skip(n).take(allies.len()).copied().collect();
-            self.enter(*host, |it| it.behaving(Manner::Sybil(allies), Some(id(*host))));
+            self.enter(host, |it| it.behaving(Manner::Sybil(allies), Some(id)));
         }
     }
 
+    /// A machine at an address that allows an id which has the first eight bits of a topic, and is next to it as far as the address
+    /// leaves it free; the addresses that do not are left unused.
+    fn place(&mut self, n: u32, topic: &[u8; 20], scenario: &Scenario) -> Option<(HostId, NodeId)> {
+        for _ in 0..ADDRESSES_EACH {
+            let host = self.add_server(format!("placed{n}"), scenario);
+            let ip = self.world.addrs(host).iter().find_map(|ip| match ip {
+                IpAddr::V4(ip) => Some(*ip),
+                IpAddr::V6(_) => None,
+            })?;
+            let fits = |seed: &u8| prefix(ip, *seed).to_be_bytes()[0] == topic[0];
+            if let Some(seed) = (0..8).find(fits) {
+                let [first, second, third, _] = prefix(ip, seed).to_be_bytes();
+                let mut id = NodeId(*topic);
+                (id.0[0], id.0[1], id.0[2]) = (first, second, third & 0xf8 | topic[2] & 7);
+                id.0[19] = id.0[19] & !7 | seed;
+                return Some((host, id));
+            }
+        }
+        None
+    }
+
     fn enter(&mut self, host: HostId, change: impl FnOnce(DhtHost) -> DhtHost) {
+        self.hostile_hosts.push(host);
         self.world.start(host, change(DhtHost::new(self.entries.clone())));
+    }
+
+    /// How many questions hostile DHT nodes have not treated as they should.
+    pub(super) fn misled(&self) -> u64 {
+        let programs = self.hostile_hosts.iter().filter_map(|host| self.world.program::<DhtHost>(*host));
+        programs.map(DhtHost::misled).sum()
     }
 
     fn build_sites(&mut self, scenario: &Scenario) {
@@ -395,6 +442,18 @@ impl Stage {
         let forger = self.world.add_host("forger", RealmId::INTERNET, infrastructure.link);
         self.world.start(forger, Forger::new(&addresses));
         (self.world.addrs(forger)[0], DHT_PORT).into()
+    }
+
+    /// It comes last, so that all others have the addresses that they have without it.
+    fn build_flooder(&mut self, scenario: &Scenario) {
+        let flood = scenario.infrastructure.flood;
+        let addresses = self.members.iter().flat_map(|member| self.world.addrs(member.host));
+        let is_open = |ip: &&IpAddr| ip.is_ipv4() && Scope::of(**ip) == Scope::Global;
+        let targets: Vec<_> = addresses.filter(is_open).map(|ip| SocketAddr::new(*ip, NODE_PORT)).collect();
+        if flood > 0 {
+            let host = self.world.add_host("flooder", RealmId::INTERNET, LinkRules::default());
+            self.world.start(host, Flooder::new(targets, flood));
+        }
     }
 
     fn build_homes(&mut self, scenario: &Scenario) {

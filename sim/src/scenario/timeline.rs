@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
-use super::script::{Act, Step, Who, after, now};
+use super::script::{Act, Disk, Step, Who, after, now};
+use crate::engine::Clock;
 
 /// What happens, by the time since the last calm. What makes no sense, because of what else happens to the same member, is left
 /// out: nobody who sleeps leaves, and nobody who was killed sleeps.
 #[derive(Debug)]
 pub(super) struct Timeline {
     people: Vec<Person>,
+    machines: Vec<Machine>,
+    /// How long what is owed may take.
+    patience: Duration,
+    /// Whether those who are found dead start again with what is on their disks.
+    is_saved: bool,
     now: Duration,
     /// What happens before the next calm, in the order in which it was added.
     events: Vec<(Duration, Option<u16>, Act)>,
@@ -26,15 +32,35 @@ struct Person {
     fault: Option<u16>,
 }
 
+/// What is wrong with a member's machine, each with the fault it came by.
+#[derive(Clone, Copy, Debug, Default)]
+struct Machine {
+    /// What its clock shows when nothing is wrong with it.
+    clock: Clock,
+    away: Option<Option<u16>>,
+    wrong: Option<Option<u16>>,
+    full: Option<Option<u16>>,
+}
+
 /// A node that leaves may take a second to say so, and cannot join the same meeting before it has.
 const FAREWELL: Duration = Duration::from_millis(1_100);
 
 impl Timeline {
-    /// `members` start and join.
-    pub(super) fn new(members: usize) -> Self {
+    /// Members with these clocks start and join. What is owed after a calm may take so long; `is_saved` is whether those whom
+    /// it finds dead start again with what is on their disks.
+    pub(super) fn new(clocks: Vec<Clock>, patience: Duration, is_saved: bool) -> Self {
         let person = Person { up: true, asleep: false, joined: true, left: None, fault: None };
-        let steps = vec![now(Act::Start(Who::All)), now(Act::Join(Who::All, 0))];
-        Self { people: vec![person; members], now: Duration::ZERO, events: Vec::new(), steps }
+        let people = vec![person; clocks.len()];
+        let wrong = (0..).zip(&clocks).filter(|(_, clock)| **clock != Clock::default());
+        let mut steps: Vec<_> = wrong.map(|(n, clock)| now(Act::SetClock(Who::One(n), *clock))).collect();
+        steps.extend([now(Act::Start(Who::All)), now(Act::Join(Who::All, 0))]);
+        let machines = clocks.into_iter().map(|clock| Machine { clock, ..Machine::default() }).collect();
+        Self { people, machines, patience, is_saved, now: Duration::ZERO, events: Vec::new(), steps }
+    }
+
+    /// What a member's clock shows when nothing is wrong with it.
+    pub(super) fn clock(&self, who: usize) -> Clock {
+        self.machines.get(who).map(|machine| machine.clock).unwrap_or_default()
     }
 
     /// Time passes.
@@ -63,7 +89,7 @@ impl Timeline {
         // that they are there.
         self.steps.extend([
             after(5_000, Act::Say(Who::All, 0)),
-            now(Act::Settle(Duration::from_secs(60))),
+            now(Act::Settle(self.patience)),
             now(Act::Say(Who::All, 0)),
             now(Act::Settle(Duration::from_secs(30))),
         ]);
@@ -88,6 +114,7 @@ impl Timeline {
                 {
                     person.fault = fault;
                 }
+                self.note(fault, act);
                 self.steps.push(Step { after: at - last, fault, act });
                 last = at;
             }
@@ -96,15 +123,29 @@ impl Timeline {
         self.steps.push(Step { after: self.now - last + FAREWELL, ..now(Act::Heal) });
     }
 
+    /// Remembers what has to be mended of a machine.
+    fn note(&mut self, fault: Option<u16>, act: Act) {
+        let [Some(Who::One(n)), None] = act.whom() else { return };
+        let Some(machine) = self.machines.get_mut(usize::from(n)) else { return };
+        match act {
+            Act::Move(..) | Act::Unplug(_) => machine.away = Some(fault),
+            Act::GoHome(_) => machine.away = None,
+            Act::SetClock(_, clock) => machine.wrong = (clock != machine.clock).then_some(fault),
+            Act::Harm(_, Disk::Fails) => machine.full = Some(fault),
+            Act::Harm(_, Disk::Works) => machine.full = None,
+            _ => {}
+        }
+    }
+
     fn makes_sense(&mut self, at: Duration, act: Act) -> bool {
-        let people = &mut self.people;
+        let (people, machines) = (&mut self.people, &self.machines);
         let mut person = |who: Who, change: fn(&mut Person, Duration) -> bool| match who {
             Who::One(n) => people.get_mut(usize::from(n)).is_some_and(|it| change(it, at)),
             _ => false,
         };
         match act {
             Act::Crash(who) => person(who, |it, _| std::mem::take(&mut it.up)),
-            Act::Start(who) => person(who, |it, _| {
+            Act::Start(who) | Act::StartSaved(who) => person(who, |it, _| {
                 let starts = !it.up;
                 if starts {
                     *it = Person { up: true, asleep: false, joined: false, left: None, fault: None };
@@ -137,7 +178,8 @@ impl Timeline {
                 wakes
             }),
             Act::Say(who, _) => person(who, |it, _| it.up && !it.asleep && it.joined),
-            Act::Sever(a, b) | Act::Rejoin(a, b) => a != b,
+            Act::Sever(a, b) | Act::Mute(a, b) | Act::Rejoin(a, b) => a != b,
+            Act::GoHome(Who::One(n)) => machines.get(usize::from(n)).is_some_and(|it| it.away.is_some()),
             _ => true,
         }
     }
@@ -146,12 +188,25 @@ impl Timeline {
     fn mend(&mut self) {
         let undo: Vec<_> = self.undone().collect();
         self.steps.extend(undo.into_iter().map(now));
+        for (n, machine) in (0..).zip(&mut self.machines) {
+            let (who, clock) = (Who::One(n), machine.clock);
+            let Machine { away, wrong, full, .. } =
+                std::mem::replace(machine, Machine { clock, ..Machine::default() });
+            let undo = [
+                (away, Act::GoHome(who)),
+                (wrong, Act::SetClock(who, clock)),
+                (full, Act::Harm(who, Disk::Works)),
+            ];
+            let undo = undo.into_iter().filter_map(|(fault, act)| Some((fault?, act)));
+            self.steps.extend(undo.map(|(fault, act)| Step { fault, ..now(act) }));
+        }
         let mut joins = Vec::new();
         for (n, person) in self.people.iter_mut().enumerate() {
             let who = Who::One(n as u16);
             let step = |act| Step { fault: person.fault, ..now(act) };
             if !person.up {
-                self.steps.push(step(Act::Start(who)));
+                let start = if self.is_saved { Act::StartSaved(who) } else { Act::Start(who) };
+                self.steps.push(step(start));
             } else if person.asleep {
                 self.steps.push(step(Act::Resume(who)));
             }

@@ -3,6 +3,7 @@
 use folkmoot_core::base::Time;
 
 use super::{Checker, Said};
+use crate::net::Why;
 use crate::scenario::company::ways;
 use crate::scenario::property::Property;
 
@@ -114,7 +115,8 @@ impl Checker {
             Owed::Connection { who, to, meeting } => {
                 let (one, other) = (&self.people[who], &self.people[to]);
                 let both = one.joined.contains(&meeting) && other.joined.contains(&meeting);
-                both && self.can_meet(who, to) && one.connected.get(&(meeting, to)) != Some(&other.run)
+                let can_meet = both && self.can_meet(who, to) && self.is_introduced(who, to, meeting);
+                can_meet && one.connected.get(&(meeting, to)) != Some(&other.run)
             }
             Owed::Farewell { who, to, meeting } => {
                 let connected = self.people[who].connected.contains_key(&(meeting, to));
@@ -149,6 +151,14 @@ impl Checker {
                 self.is_for(said, to) && !said.acknowledged.contains_key(&to)
             }
         }
+    }
+
+    /// Whether somebody can learn where another one is: of [neighbours](Why::Neighbours) the DHT knows an address that leads nowhere from
+    /// inside, so that it takes members between them, none of whom is met only so.
+    fn is_introduced(&self, who: usize, to: usize, meeting: u8) -> bool {
+        let near = |a: usize, b: usize| self.verdicts[a][b].why == Why::Neighbours;
+        let tells = |a, b| self.is_in(b, meeting) && self.can_meet(a, b) && !near(a, b);
+        !near(who, to) || ways(who, self.people.len(), tells)[to].is_some()
     }
 
     /// Whether a message must reach somebody: its author had met them, still is there, in the run that said it, and they

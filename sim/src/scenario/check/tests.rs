@@ -329,3 +329,24 @@ fn who_is_cut_off_hears_through_others_what_is_said_meanwhile() {
     check.crashed(2);
     assert_eq!(through(&check), 0);
 }
+
+/// Two of whom one is right behind the NAT that both are behind.
+#[test]
+fn neighbours_owe_each_other_a_connection_once_somebody_introduces_them() {
+    let verdict = |a: usize, b: usize| match (a.min(b), a.max(b)) {
+        (0, 1) => Verdict::yes(Why::Neighbours),
+        _ => Verdict::yes(Why::BothStable),
+    };
+    let verdicts = (0..3).map(|a| (0..3).map(|b| verdict(a, b)).collect()).collect();
+    let mut check = Checker::new((0..3).map(|who| (device(who), member(who))), verdicts);
+    for who in 0..2 {
+        check.started(who);
+        check.joined(who, 0);
+    }
+    assert!(check.is_settled(), "they are alone, and the DHT knows where they are from outside alone");
+    check.started(2);
+    check.joined(2, 0);
+    assert_eq!(check.pending().count(), 6);
+    check.severed(1, 2);
+    assert_eq!(check.pending().count(), 2, "who introduces them must reach both");
+}

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::cases::{
-    CONNECT, EI, TALK, TOLD, drawn, fault, fixed, home, meet, meet_and, nightly, settle, start, usual,
+    APD, CONNECT, EI, TALK, TOLD, drawn, fault, fixed, home, meet, meet_and, nightly, settle, start, usual,
 };
 use super::{Case, Level, What};
 use crate::engine::Clock;
 use crate::hosts::Lie;
 use crate::net::BoxRules;
-use crate::scenario::script::{Act, Hostile, Infrastructure, Stun, Who, after, now};
+use crate::scenario::script::{Act, Goal, Hostile, Infrastructure, Place, Site, Stun, Who, after, now};
 
 pub(super) fn clocks(level: Level) -> Vec<Case> {
     let seeds = nightly(level, 2, 8);
@@ -132,13 +132,36 @@ pub(super) fn dht_hostile(level: Level) -> Vec<Case> {
         case("silent", Hostile { silent: 15, ..none }),
         case("lying", Hostile { lying: 15, ..none }),
         case("slow", Hostile { slow: 15, ..none }),
-        case("all", Hostile { silent: 10, lying: 10, slow: 10, sybils: 16 }),
+        case("all", Hostile { silent: 10, lying: 10, slow: 10, sybils: 16, placed: 0 }),
     ];
+    // A fifth of the DHT around the topic, with ids that the members' nodes have no reason to doubt; and they were asked.
+    for (name, placed, besieged) in [("placed-2", 2, 1), ("placed-8", 8, 20), ("placed-16", 16, 40)] {
+        let mut placed = case(name, Hostile { placed, ..none });
+        if let What::Fixed(scenario) = &mut placed.what {
+            scenario.goals.push(Goal::Besieged(besieged));
+        }
+        cases.push(placed);
+    }
     for sybils in [1, 2, 4, 8, 16, 40] {
         cases.push(case(&format!("sybils-{sybils}"), Hostile { sybils, ..none }));
     }
     cases.extend([drawn("hostile-dht", 2), drawn("forged-peers", 2)]);
     cases
+}
+
+/// A stranger floods those members that it can reach, with all that their sockets take; they meet, talk and stay together.
+pub(super) fn floods(level: Level) -> Vec<Case> {
+    let case = |per_second: u32| {
+        let mut steps = meet(3 * CONNECT, 2 * TALK);
+        steps.extend([after(30_000, Act::Say(Who::All, 0)), settle(2 * TALK)]);
+        let homes = vec![home([]), home([]), usual(), home([BoxRules::FIREWALL])];
+        let mut case = fixed(format!("X1:{per_second}"), homes, steps, nightly(level, 1, 4));
+        if let What::Fixed(scenario) = &mut case.what {
+            scenario.infrastructure.flood = per_second;
+        }
+        case
+    };
+    [50, 500].into_iter().map(case).collect()
 }
 
 /// Nobody is told of a node; or those that everyone is told of go while members are there, and one more comes.
@@ -152,5 +175,36 @@ pub(super) fn no_way_in(level: Level) -> Vec<Case> {
     // Nothing connects two whose way in is gone; what must hold is that they are told, and the rules of safety.
     nowhere.push(after(u64::try_from(TOLD.as_millis()).unwrap_or(u64::MAX), Act::Heal));
     let silent = fixed("D3:silent", vec![usual(); 2], nowhere, nightly(level, 2, 8));
-    vec![gone, silent, drawn("no-way-in", nightly(level, 2, 8)), drawn("saved", nightly(level, 2, 8))]
+    let mut cases = vec![gone, silent];
+    cases.extend(islands(level));
+    cases.extend([drawn("no-way-in", nightly(level, 2, 8)), drawn("saved", nightly(level, 2, 8))]);
+    cases
+}
+
+/// Networks without a way out, and with one that is of no use: those who are in one together find each other by multicast.
+fn islands(level: Level) -> Vec<Case> {
+    let island = |name: &str, entries: u32, edge: BoxRules, homes: &[u16]| {
+        let homes = homes.iter().map(|site| home([]).within(*site)).collect();
+        let steps = meet(4 * CONNECT, TALK);
+        let mut case = fixed(format!("D3:{name}"), homes, steps, nightly(level, 1, 8));
+        if let What::Fixed(scenario) = &mut case.what {
+            scenario.infrastructure.entries = entries;
+            scenario.sites.push(Site::behind([edge]));
+            let nat = Site::behind([BoxRules::nat(EI, APD)]);
+            scenario
+                .sites
+                .extend([Place::Site(0), Place::Site(0)].map(|place| Site { place, ..nat.clone() }));
+        }
+        case
+    };
+    let closed = BoxRules::UdpBlocked;
+    vec![
+        island("told-of-nobody", 0, closed, &[1, 1, 1]),
+        island("nobody-answers", 2, closed, &[1, 1, 1]),
+        island("told-of-nobody-outside", 0, BoxRules::nat(EI, APD), &[1, 1]),
+        // Neighbours who know each other from outside alone, where the NAT sends nothing back.
+        island("alone-at-home", 2, BoxRules::FIREWALL, &[1, 1]),
+        // Nobody gets from one to the other, and each is whole.
+        island("two-islands", 0, closed, &[1, 1, 2, 2]),
+    ]
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::{Case, Level, What};
-use crate::engine::Chance;
+use crate::engine::{Chance, Draws};
 use crate::net::{
-    Behavior, BoxRules, Gateway, Law, LinkRules, Loss, NatRules, Policy, PortRule, Rate, Why,
+    Behavior, BoxRules, Gateway, Law, LinkRules, Loss, Mix, NatRules, Policy, PortRule, Rate, Stack, Why,
     can_connect_directly,
 };
 use crate::scenario::script::{Act, Home, Infrastructure, Scenario, Step, Who, after, now};
@@ -275,13 +275,71 @@ pub(super) fn members(level: Level) -> Vec<Case> {
     let most = if level == Level::Change { 20 } else { 100 };
     let counts = [2, 4, 8, 20, 50, 100].into_iter().filter(|count| *count <= most);
     let kinds = [home([]), usual(), home([BoxRules::nat(EI, EI)]), home([BoxRules::FIREWALL])];
-    counts
+    let mut cases: Vec<_> = counts
         .map(|count| {
             let homes = kinds.iter().cycle().take(count).cloned().collect();
             let within = Duration::from_secs(10 + count as u64 / 2);
             fixed(format!("C1:{count}"), homes, meet(within, 2 * TALK), nightly(level, 2, 4))
         })
-        .collect()
+        .collect();
+    let drawn = [(Mix::Kind, 4), (Mix::World, 2), (Mix::World, 4), (Mix::World, 8), (Mix::Harsh, 4)];
+    for (mix, count) in drawn {
+        cases.extend((0..nightly(level, 3, 40)).map(|n| mixed(mix, count, n)));
+    }
+    cases.extend((0..nightly(level, 1, 10)).map(|n| mixed(Mix::World, 20, n)));
+    cases
+}
+
+/// Strangers drawn from a mix of networks. Not everyone can connect to everyone; the oracle says who must, and who must be heard through
+/// others.
+fn mixed(mix: Mix, count: u64, n: u64) -> Case {
+    let draws = Draws::new(n);
+    let homes = (0..count).map(|member| {
+        let endpoint = mix.endpoint(&draws, member);
+        Home { boxes: endpoint.boxes, stack: endpoint.stack, ..home([]) }
+    });
+    let mut steps = start().to_vec();
+    // Who is connected to nobody's friends yet is told of them within 5 s.
+    steps.extend([settle(TOLD + CONNECT), after(6_000, Act::Say(Who::All, 0)), settle(2 * TALK)]);
+    let mut case = fixed(format!("C1:{mix:?}:{count}:{n}"), homes.collect(), steps, 1);
+    if let What::Fixed(scenario) = &mut case.what {
+        scenario.infrastructure.stack = Stack::Dual;
+    }
+    case
+}
+
+/// Two who cannot connect to each other, and members between them who are slow, leave, die and come back.
+pub(super) fn between(level: Level) -> Vec<Case> {
+    let ends = || vec![home([BoxRules::nat(APD, APD)]), usual()];
+    let case = |name: &str, between: usize, happens: Vec<Step>| {
+        let homes = [ends(), vec![home([]); between]].concat();
+        let mut steps = start().to_vec();
+        steps.extend([settle(TOLD), after(6_000, Act::Say(Who::All, 0)), settle(TALK)]);
+        steps.extend(happens);
+        steps.extend([settle(BACK), after(6_000, Act::Say(Who::All, 0)), settle(2 * TALK)]);
+        fixed(format!("C5:{name}"), homes, steps, nightly(level, 2, 8))
+    };
+    let (third, ends_say) = (Who::One(2), [0, 1].map(|n| now(Act::Say(Who::One(n), 0))));
+    let slow = Law { rate: Some(Rate { bits_per_second: 64_000, queue: 16_000 }), ..Law::delay(800) };
+    let relink = fault(1, now(Act::Relink(third, LinkRules::both(slow))));
+    let [say_one, say_other] = ends_say;
+    vec![
+        case("stays", 1, vec![say_one, say_other]),
+        case("slow", 1, vec![relink, say_one, say_other]),
+        case("leaves", 2, vec![fault(1, now(Act::Leave(third, 0))), say_one, say_other]),
+        case("dies", 2, vec![fault(1, now(Act::Crash(third))), say_one, say_other]),
+        case(
+            "dies-and-returns",
+            1,
+            vec![
+                fault(1, now(Act::Crash(third))),
+                say_one,
+                say_other,
+                fault(1, after(20_000, Act::Start(third))),
+                fault(1, now(Act::Join(third, 0))),
+            ],
+        ),
+    ]
 }
 
 pub(super) fn churn(level: Level) -> Vec<Case> {
@@ -373,4 +431,9 @@ pub(super) fn soak(_: Level) -> Vec<Case> {
 
 pub(super) fn storms(level: Level) -> Vec<Case> {
     vec![drawn("storm", nightly(level, 200, 20_000)), drawn("gale", nightly(level, 2, 1_000))]
+}
+
+pub(super) fn late_storms(level: Level) -> Vec<Case> {
+    let case = |name, seeds| Case { what: What::DrawnLately(name), seeds };
+    vec![case("storm", nightly(level, 50, 20_000)), case("gale", nightly(level, 1, 1_000))]
 }

@@ -7,7 +7,7 @@ use super::cases::{
     start, usual,
 };
 use super::{Case, Level, What};
-use crate::net::{BoxRules, Gateway, Hairpin, NatRules, Stack, can_connect_directly};
+use crate::net::{BoxRules, Gateway, Hairpin, Law, LinkRules, NatRules, Stack, can_connect_directly};
 use crate::scenario::script::{Act, Home, Place, Site, Step, Who, after, now};
 
 pub(super) fn stacked(level: Level) -> Vec<Case> {
@@ -50,7 +50,36 @@ pub(super) fn stacked(level: Level) -> Vec<Case> {
             ));
         }
     }
+    cases.extend(mixed_neighbours(seeds));
+    for edge in [BoxRules::nat(EI, EI), BoxRules::nat(EI, APD), BoxRules::nat(APD, APD)] {
+        // All that they send goes through the network of a VPN, which takes its share of every packet.
+        let homes = vec![home([]).within(0), home([]).within(0), usual()];
+        let mut case = together(format!("N3:vpn:{edge}"), edge, homes, meet(TOLD, TALK), seeds);
+        if let What::Fixed(scenario) = &mut case.what {
+            let law = Law { mtu: Some(1_420), icmp: true, ..Law::delay(30) };
+            scenario.sites[0].link = LinkRules::both(law);
+            scenario.sites[0].multicast = false;
+        }
+        cases.push(case);
+    }
     cases.extend([drawn("household", seeds), drawn("hairpin", seeds)]);
+    cases
+}
+
+/// Two behind one carrier, with different NATs at home.
+fn mixed_neighbours(seeds: u64) -> Vec<Case> {
+    let kinds = [BoxRules::nat(EI, EI), BoxRules::nat(EI, APD), BoxRules::nat(APD, APD)];
+    let mut cases = Vec::new();
+    for hairpin in [Hairpin::None, Hairpin::External, Hairpin::Internal] {
+        for mapping in [EI, APD] {
+            let carrier = BoxRules::Nat(NatRules { hairpin, ..NatRules::new(mapping, APD) });
+            for (a, b) in [(0, 1), (1, 2), (0, 2)] {
+                let homes = [kinds[a], kinds[b]].map(|inner| home([inner]).within(0)).into();
+                let name = format!("N3:one-carrier:{hairpin:?}:{carrier}:{}:{}", kinds[a], kinds[b]);
+                cases.push(together(name, carrier, homes, meet(TOLD, TALK), seeds));
+            }
+        }
+    }
     cases
 }
 

@@ -37,7 +37,7 @@ impl Director {
             Act::Resume(who) => members(who).for_each(|n| {
                 let host = self.stage.members[n].host;
                 self.stage.world.resume(host);
-                // It may have been carried elsewhere meanwhile, or its clock been set.
+                // It may have been carried elsewhere meanwhile.
                 self.stage.world.with(host, |node: &mut NodeHost, cx| node.on_addresses(cx));
                 self.stage.world.with(host, NodeHost::woke);
                 self.check.asleep(n, false);

@@ -35,6 +35,14 @@ impl Director {
                     }
                 }
             }
+            Goal::Besieged(least) => {
+                let misled = self.stage.misled();
+                self.figures.push(Figure { name: "asked_of_hostile_nodes", value: misled });
+                if misled < least {
+                    let what = format!("hostile DHT nodes were asked {misled} times, not {least}");
+                    self.check.problem(ended, Property::Goal, what);
+                }
+            }
             Goal::FirstData { to_server, to_client } => self.judge_first_data(to_server, to_client),
         }
     }

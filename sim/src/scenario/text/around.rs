@@ -11,7 +11,7 @@ use crate::net::Stack;
 use crate::scenario::script::{Infrastructure, Place, Stun};
 
 pub(super) fn world(words: &mut Words<'_>) -> Read<Infrastructure> {
-    const EXPECTED: &str = "`dht`, `silent`, `lying`, `slow`, `sybils`, `entries`, `stun`, `forged-victims`, `ipv4`, `ipv6`, \
+    const EXPECTED: &str = "`dht`, `silent`, `lying`, `slow`, `sybils`, `placed`, `entries`, `stun`, `forged-victims`, `flood`, `ipv4`, `ipv6`, \
                             `dual`, `begins` or `link`";
     let mut world = Infrastructure::usual();
     while let Some(word) = words.peek() {
@@ -25,9 +25,11 @@ pub(super) fn world(words: &mut Words<'_>) -> Read<Infrastructure> {
             "lying" => world.hostile.lying = count(most::HOSTILE, "number of lying nodes")?,
             "slow" => world.hostile.slow = count(most::HOSTILE, "number of slow nodes")?,
             "sybils" => world.hostile.sybils = count(most::HOSTILE, "number of sybils")?,
+            "placed" => world.hostile.placed = count(most::PLACED, "number of placed nodes")?,
             "entries" => world.entries = count(most::DHT, "number of nodes that everyone is told of")?,
             "stun" => world.stun = stun(words.next("`none`, or a list such as honest,dead")?)?,
             "forged-victims" => world.forged_victims = count(most::VICTIMS, "number of victims")?,
+            "flood" => world.flood = count(most::FLOOD, "number of datagrams a second")?,
             "begins" => world.begins = time_of_day(words.next("a time of day such as 23:59:50")?)?,
             "link" => world.link = link(words)?,
             _ => {

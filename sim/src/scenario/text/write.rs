@@ -51,11 +51,13 @@ impl fmt::Display for Scenario {
 
 impl fmt::Display for Infrastructure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { dht_nodes, hostile, entries, stun, forged_victims, link, stack, begins } = self;
-        let Hostile { silent, lying, slow, sybils } = hostile;
+        let Self { dht_nodes, hostile, entries, stun, forged_victims, flood, link, stack, begins } = self;
+        let Hostile { silent, lying, slow, sybils, placed } = hostile;
         let usual = Self::usual();
         write!(f, "world dht {dht_nodes}")?;
-        for (word, count) in [("silent", silent), ("lying", lying), ("slow", slow), ("sybils", sybils)] {
+        let hostile =
+            [("silent", silent), ("lying", lying), ("slow", slow), ("sybils", sybils), ("placed", placed)];
+        for (word, count) in hostile {
             if *count > 0 {
                 write!(f, " {word} {count}")?;
             }
@@ -69,6 +71,9 @@ impl fmt::Display for Infrastructure {
         }
         if *forged_victims > 0 {
             write!(f, " forged-victims {forged_victims}")?;
+        }
+        if *flood > 0 {
+            write!(f, " flood {flood}")?;
         }
         if *stack != Stack::V4 {
             write!(f, " {}", family(*stack))?;
@@ -501,6 +506,7 @@ impl fmt::Display for Goal {
             Self::Handshakes(n) => write!(f, "handshakes {n}"),
             Self::Victims { each, total } => write!(f, "victims each {each} total {total}"),
             Self::StunWarning => f.write_str("stun-warning"),
+            Self::Besieged(n) => write!(f, "besieged {n}"),
             Self::FirstData { to_server, to_client } => {
                 write!(f, "first-data to-server {to_server:?} to-client {to_client:?}")
             }

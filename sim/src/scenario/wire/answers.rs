@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use folkmoot_core::base::Scope;
 use folkmoot_core::wire::demux::{Kind, classify};
@@ -17,6 +17,8 @@ pub(super) struct Answers {
     checks: BTreeMap<(HostId, TransactionId), SocketAddr>,
     /// Addresses that receive what is sent to them, for they answered a run of a program, or gave back a token. From whichever
     /// port: a NAT gives one host many, and what proves an address proves all of them, as a token of QUIC does (RFC 9000 §8.1.3).
+    /// Of IPv6 from whichever address of its /64: that is one subscriber's, who has others there at will (RFC 4941), so that
+    /// nobody but the asker's own network could be shouted at.
     receiving: BTreeSet<(HostId, IpAddr)>,
     /// The write tokens that were given to an address.
     tokens: BTreeSet<(HostId, IpAddr, Vec<u8>)>,
@@ -73,7 +75,7 @@ impl Answers {
             let n = talk.unheard;
             (n > UNHEARD).then(|| (Property::Unheard, format!("{n} packets to {to}, which never sent any")))
         } else if packet.is_answer()
-            && !self.receiving.contains(&(host, to.ip()))
+            && !self.receiving.contains(&(host, subscriber(to.ip())))
             && !Scope::of(to.ip()).is_local()
         {
             talk.answered += count;
@@ -101,13 +103,21 @@ impl Answers {
             _ => false,
         };
         if (talk.proven || returns) && !std::mem::replace(&mut talk.receives, true) {
-            self.receiving.insert((host, from.ip()));
+            self.receiving.insert((host, subscriber(from.ip())));
         }
         if let Packet::Stun(Class::Success, id) = packet
             && let Some(asked) = self.checks.remove(&(host, id))
         {
             self.talks.entry((host, asked)).or_default().proven = true;
         }
+    }
+}
+
+/// What stands for all addresses that one subscriber has: the /64 of an IPv6 address, and an IPv4 address itself.
+fn subscriber(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
     }
 }
 

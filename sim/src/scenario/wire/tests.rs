@@ -100,6 +100,20 @@ fn who_gives_a_token_back_receives_answers() {
     assert_eq!(problem("192.0.2.2:2", "tt"), Some(Property::Amplify));
 }
 
+/// A machine that gets another address in its /64 is who it was; a neighbour's network is not.
+#[test]
+fn who_answers_receives_answers_in_all_its_network() {
+    let host = HostId(0);
+    let problem = |asks: &str| {
+        let (mut answers, asks) = (Answers::default(), asks.parse().unwrap());
+        answers.delivered(host, "[2001:db8::1]:1".parse().unwrap(), &answer(1));
+        answers.delivered(host, asks, QUERY);
+        answers.sent(host, asks, &answer(300)).map(|(property, _)| property)
+    };
+    assert_eq!(problem("[2001:db8::2]:2"), None);
+    assert_eq!(problem("[2001:db8:0:1::1]:1"), Some(Property::Amplify));
+}
+
 #[test]
 fn shouting_at_who_is_silent_is_seen() {
     assert_eq!(broken(Tier::Real, QUERY, 300, b""), []);
