@@ -258,8 +258,8 @@ impl Link {
             (true, true) => since,
             // Others may still have what we dropped of our log. If not, the device is to go on where we do.
             (true, false) => self.patience_ends(since, since),
-            (false, true) => self.patience_ends(got, since),
-            (false, false) => return None,
+            // If we came later than what it lacks, it waits even longer for whoever has that: see `Log::wait_before`.
+            (false, _) => self.patience_ends(got, since),
         };
         Some((first, peer.rewound.map_or(at, |rewound| at.max(rewound))))
     }

@@ -11,7 +11,9 @@
 //! proves its admission with the entry that admits it, its text hashed.
 //!
 //! **Exactly once.** Only the entry that comes next is taken in, so an author's messages come in order and once. Where the
-//! author dropped what is next, its log having outgrown the limits, and nobody else has it, one goes on where it does.
+//! author dropped what is next, its log having outgrown the limits, and nobody else has it, one goes on where it does. So one does after a while
+//! with a member who came later than what is next, and so may not have it, if the author itself cannot be reached: what follows would never come.
+//! For that, an author admits again, with whoever is new, all who have confirmed nothing so far.
 
 mod entry;
 mod link;
@@ -39,6 +41,10 @@ const BATCH: usize = 12 * 1024;
 /// How long others have to send what the author of a log no longer has.
 const STALLED: Duration = Duration::from_secs(6);
 
+/// How long the author of a log, or another member, has to bring what lies before the oldest entry of a member that came later. Longer than an
+/// attempt to connect takes, since what is skipped does not come any more.
+const ABANDONED: Duration = Duration::from_secs(15);
+
 /// All logs of one meeting, as far as this device holds them.
 #[derive(Debug)]
 pub struct Log {
@@ -62,10 +68,19 @@ pub struct Log {
 /// How much of our log a device has taken in.
 #[derive(Clone, Copy, Debug)]
 struct Confirmed {
+    /// The first entry that admits it.
+    first: u64,
     /// The first entry it has not.
     next: u64,
     /// The first entry of which the application was not told.
     told: u64,
+}
+
+impl Confirmed {
+    /// Whether the device was admitted before entry `seq` and has confirmed nothing.
+    fn is_waiting(&self, seq: u64) -> bool {
+        self.next == self.first && self.first < seq
+    }
 }
 
 /// What the application may want to know.
@@ -84,7 +99,8 @@ pub enum Event {
         /// Whether it was said before we were connected to anyone who has it.
         history: bool,
     },
-    /// A device has taken in what we said. Comes once for each message and device, in order.
+    /// A device has taken in what we said. Comes once for each message and device, in order; not for what it had to skip, or got and dropped
+    /// before it could tell us.
     Delivered {
         /// The message's number.
         seq: u64,
@@ -236,9 +252,16 @@ impl Log {
             return Err(AppendError::TooMuchQueued);
         }
         let seq = self.store.get(self.me).map_or(0, |own| own.next());
-        let admits: Vec<_> = self.newcomers.drain(..self.newcomers.len().min(MAX_ADMITS)).collect();
+        let mut admits: Vec<_> = self.newcomers.drain(..self.newcomers.len().min(MAX_ADMITS)).collect();
         for device in &admits {
-            self.confirmed.insert(*device, Confirmed { next: seq, told: seq });
+            self.confirmed.insert(*device, Confirmed { first: seq, next: seq, told: seq });
+        }
+        if !admits.is_empty() {
+            // Who is new may not pass on what came before, and those to whom that has not come could begin nowhere.
+            let waiting = self.confirmed.iter().filter(|(_, confirmed)| confirmed.is_waiting(seq));
+            let unlinked =
+                waiting.map(|(device, _)| *device).filter(|device| !self.links.contains_key(device));
+            admits.extend(unlinked.take(MAX_ADMITS - admits.len()).collect::<Vec<_>>());
         }
         let entry = Entry::write((self.meeting, self.me, seq), &self.signer, (cx.now, cx.unix), text, admits);
         self.store.push(self.me, entry);
@@ -340,6 +363,9 @@ impl Log {
             && let Some(confirmed) = self.confirmed.get_mut(&from)
             && have.next > confirmed.next
         {
+            if have.start > confirmed.next {
+                confirmed.told = confirmed.told.max(have.start);
+            }
             confirmed.next = have.next;
             self.unreported.insert(from);
         }
@@ -394,13 +420,11 @@ impl Log {
                 Some(Some(_)) => Err(Stop::Misbehaved(Misbehaved::Equivocated(log, seq))),
             };
         }
-        let is_next = match next {
-            Some(next) => seq == next || self.is_left_of((now, from), log, seq, next),
-            None => entry.admits.contains(&self.me.device) || self.is_left_of((now, from), log, seq, 0),
-        };
-        if !is_next {
+        let admits_us = entry.admits.contains(&self.me.device);
+        let wait = self.wait_before((now, from), log, seq, next, admits_us);
+        if wait != Some(Duration::ZERO) {
             self.counters.gaps += 1;
-            self.refuse(from, log, now);
+            self.refuse(from, log, now + wait.unwrap_or_default());
             return Err(Stop::Refused);
         }
         if !self.store.has_room() {
@@ -430,15 +454,38 @@ impl Log {
         Ok(())
     }
 
-    /// Whether entry `seq`, which is not the next one, is the oldest that is left of a log: its author says so, and
-    /// nobody else who is linked says that it has what lies between. But for who only says so and never sends it,
-    /// nobody waits for long.
-    fn is_left_of(&self, (now, from): (Time, DeviceId), log: LogId, seq: u64, next: u64) -> bool {
-        let Some(author) = self.links.get(&from).filter(|_| from == log.device) else { return false };
+    /// How much longer the rest of a log is waited for until it is gone on with at entry `seq`, which `from` sent: not at all if that comes
+    /// next, or is the first that we may have. `None` if it never is.
+    ///
+    /// Otherwise it must be the oldest that its sender says it has. Its author is believed if nobody else who is linked says that he has what
+    /// lies between; but for who only says so and never sends it, nobody waits for long. Of others the author, who may be on the way, knows
+    /// better, so they are believed later.
+    fn wait_before(
+        &self,
+        (now, from): (Time, DeviceId),
+        log: LogId,
+        seq: u64,
+        next: Option<u64>,
+        admits_us: bool,
+    ) -> Option<Duration> {
+        let sender = self.links.get(&from)?;
+        let is_author = from == log.device;
+        let is_oldest = sender.oldest(log) == Some(seq);
+        match next {
+            Some(next) if seq == next => return Some(Duration::ZERO),
+            // Who has earlier entries than the one that admits us knows which that is; others may know it only of a later one.
+            None if admits_us && (is_author || !is_oldest || seq == 0) => return Some(Duration::ZERO),
+            None if !admits_us && !is_author => return None,
+            _ if !is_oldest => return None,
+            _ => {}
+        }
+        let from_where = next.unwrap_or(0);
+        if is_author && !self.links.values().any(|link| link.holds_between(log, from_where, seq)) {
+            return Some(Duration::ZERO);
+        }
         let newest = self.store.get(log).and_then(|held| held.newest());
-        let idle = newest.map_or(Duration::MAX, |newest| now - newest).min(author.age(now));
-        author.oldest(log) == Some(seq)
-            && (idle >= STALLED || !self.links.values().any(|link| link.holds_between(log, next, seq)))
+        let idle = newest.map_or(Duration::MAX, |newest| now - newest).min(sender.age(now));
+        Some(if is_author { STALLED } else { ABANDONED }.saturating_sub(idle))
     }
 
     fn handle_admission(
