@@ -30,6 +30,9 @@ const LONG_SHOT: usize = 4;
 /// A device that was given up is looked for again after this long, then after twice as long each time, at most
 /// [`SEARCH_DOUBLINGS`] times twice, with up to half as much jitter.
 const SEARCH: Duration = Duration::from_secs(60);
+/// The same while nobody is connected, for the first [`LONG_ALONE`]: whoever it is may be the only one we can reach.
+const SEARCH_ALONE: Duration = Duration::from_secs(20);
+const LONG_ALONE: Duration = Duration::from_secs(600);
 const SEARCH_DOUBLINGS: u32 = 4;
 /// How long nothing is had to do with a device that broke a rule; each further time twice as long.
 const SHUN: Duration = Duration::from_secs(5);
@@ -72,11 +75,20 @@ impl Node {
         }
     }
 
-    /// Others are in touch with a device: worth another try, if we gave it up. Once the way is clear again, nothing else may
-    /// happen between the two.
+    /// Others are in touch with a device: worth another try, if we gave it up, and another check of each address if we are at it. Once the way
+    /// is clear again, nothing else may happen between the two.
     pub(super) fn reconsider(&mut self, device: DeviceId) {
-        if self.links.peers.get(&device).is_some_and(Peer::is_away) {
-            self.want(device, Urgency::InTurn);
+        match self.links.dial(device) {
+            Some(dial) if dial.secured => return,
+            Some(_) => {}
+            None if self.links.peers.get(&device).is_some_and(Peer::is_away) => {
+                return self.want(device, Urgency::InTurn);
+            }
+            None => return,
+        }
+        let Some(record) = self.newest_record(device).map(|(_, record)| record.clone()) else { return };
+        for remote in self.remotes(device, &record) {
+            self.look_at(device, remote);
         }
     }
 
@@ -346,6 +358,9 @@ impl Node {
         if met {
             self.doubt_addresses();
         }
+        let lonely = |since| now - since < LONG_ALONE;
+        let alone =
+            self.meetings.get(&meeting).and_then(|a| a.open()?.rendezvous.alone_since()).is_some_and(lonely);
         let Some(peer) = self.links.peers.get_mut(&device) else { return };
         let attempt = peer.failures;
         peer.failures += 1;
@@ -354,7 +369,7 @@ impl Node {
             peer.state = PeerState::Retry(now + delay);
             return;
         }
-        let wait = SEARCH * 2_u32.pow(peer.searches.min(SEARCH_DOUBLINGS));
+        let wait = if alone { SEARCH_ALONE } else { SEARCH * 2_u32.pow(peer.searches.min(SEARCH_DOUBLINGS)) };
         peer.state = PeerState::Retry(now + wait + self.context.rng.between(Duration::ZERO, wait / 2));
         peer.searches += 1;
         if peer.searches == 1 {

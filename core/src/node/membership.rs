@@ -74,6 +74,7 @@ impl Node {
             self.part(device, handle, DisconnectReason::Left);
         }
         let Some(peer) = self.links.peers.get_mut(&device) else { return };
+        let was_missed = peer.failures > 0 || peer.searches > 0;
         peer.start_over();
         let Some(dial) = peer.dial_mut() else { return };
         if again || dial.greeting.get(&handle).is_some_and(|&known| known < serial) {
@@ -88,6 +89,9 @@ impl Node {
         self.meet(handle, record, Introduction::Hello);
         self.greet(device);
         self.connected(device, handle);
+        if was_missed {
+            self.vouch_for(device, handle);
+        }
         self.replay_early(device);
     }
 
@@ -102,6 +106,9 @@ impl Node {
         let (member, name) = (person.record.member(), person.record.details().name.clone());
         let incarnation = person.record.details().incarnation;
         open.present.insert(device);
+        if let Some((_, remote)) = self.links.dial(device).and_then(|dial| dial.link.remote_path()) {
+            open.rendezvous.proved(remote.ip());
+        }
         open.company_changed(&self.context.cx(), me);
         open.log.linked(&mut self.context.cx(), device, incarnation);
         self.stirred.insert(handle);
@@ -133,6 +140,18 @@ impl Node {
         for records in gone.chunks(MAX_LIST) {
             let records = records.iter().map(|record| record.encode().as_slice()).collect();
             self.say_control(device, handle, &Control::Departed(records));
+        }
+    }
+
+    /// A device that could not be reached for a while is there again: others may miss it too, and each may wait for the other's sign of life.
+    fn vouch_for(&mut self, device: DeviceId, handle: MeetingHandle) {
+        let Some(record) = self.record(handle, device).cloned() else { return };
+        let present = self.present(handle);
+        // Those after it, in a circle: whoever comes back to several is vouched for by them to the same few.
+        let after = present.iter().filter(|other| **other > device).chain(&present);
+        let few: BTreeSet<_> = after.filter(|other| **other != device).take(FEW).copied().collect();
+        for other in few {
+            self.offer(other, handle, &[record.digest()]);
         }
     }
 
