@@ -3,7 +3,7 @@
 //! The DHT says anything to anyone, so what it names are rumours. Everything sent on their strength is bounded here:
 //! a forged answer must not turn members into a weapon.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -87,6 +87,8 @@ pub struct Rendezvous {
     next_poll: Time,
     turn: usize,
     doors: BTreeMap<SocketAddr, Door>,
+    /// Hosts at which members have proved to be.
+    familiar: BTreeSet<IpAddr>,
     /// No knock is due before this.
     knock_at: Option<Time>,
     networks: BTreeMap<Prefix, Time>,
@@ -117,6 +119,8 @@ struct Door {
     /// When the next is due; `None` once it answered or all were sent.
     due: Option<Time>,
     answered: bool,
+    /// It took nothing of the allowance.
+    free: bool,
 }
 
 impl Rendezvous {
@@ -128,6 +132,7 @@ impl Rendezvous {
             next_poll: cx.now,
             turn: 0,
             doors: BTreeMap::new(),
+            familiar: BTreeSet::new(),
             knock_at: None,
             networks: BTreeMap::new(),
             allowance: ALLOWANCE,
@@ -172,6 +177,18 @@ impl Rendezvous {
         self.mode == Mode::EntryPoint
     }
 
+    /// A member has proved to be at this host. Its ports may be knocked at, one at a time, whatever the allowance: after its NAT restarted a few
+    /// times, most of those that the DHT names are stale, and a host that proved to take part is nobody who could be hurt by it.
+    pub fn proved(&mut self, host: IpAddr) {
+        if self.familiar.len() < limits::DOORS {
+            self.familiar.insert(host);
+        }
+    }
+
+    fn is_knocking_at(&self, host: IpAddr) -> bool {
+        self.doors.iter().any(|(address, door)| address.ip() == host && door.due.is_some())
+    }
+
     /// Asks the DHT at once, for instance because the network changed.
     pub fn hurry(&mut self, cx: &Cx<'_>) {
         self.next_poll = cx.now;
@@ -194,20 +211,15 @@ impl Rendezvous {
         self.counters.refused += refused.len() as u64;
         let mut taken = Vec::new();
         for address in self.in_turn(cx.now, possible) {
-            let over = taken.len() >= MAX_NEW_PER_ROUND || self.allowance == 0 || !self.make_room(cx.now);
+            let free = self.familiar.contains(&address.ip()) && !self.is_knocking_at(address.ip());
+            let over =
+                taken.len() >= MAX_NEW_PER_ROUND || (self.allowance == 0 && !free) || !self.make_room(cx.now);
             if over {
                 self.counters.over_budget += 1;
                 continue;
             }
-            self.allowance -= 1;
-            let door = Door {
-                transaction: TransactionId::random(cx.rng),
-                first: cx.now,
-                sent: 0,
-                due: Some(cx.now),
-                answered: false,
-            };
-            self.doors.insert(address, door);
+            self.allowance -= u32::from(!free);
+            self.doors.insert(address, Door::new(cx, free));
             self.knock_at = Some(cx.now);
             taken.push(address);
         }
@@ -224,11 +236,7 @@ impl Rendezvous {
             return;
         }
         self.allowance -= 1;
-        let transaction = TransactionId::random(cx.rng);
-        self.doors.insert(
-            address,
-            Door { transaction, first: cx.now, sent: 0, due: Some(cx.now), answered: false },
-        );
+        self.doors.insert(address, Door::new(cx, false));
         self.knock_at = Some(cx.now);
         self.knock_due(cx.now);
     }
@@ -254,7 +262,7 @@ impl Rendezvous {
         {
             door.answered = true;
             door.due = None;
-            self.allowance = (self.allowance + 1).min(ALLOWANCE);
+            self.allowance = (self.allowance + u32::from(!door.free)).min(ALLOWANCE);
         }
     }
 
@@ -401,6 +409,12 @@ impl Rendezvous {
 }
 
 impl Door {
+    /// An address that is knocked at from now on.
+    fn new(cx: &mut Cx<'_>, free: bool) -> Self {
+        let transaction = TransactionId::random(cx.rng);
+        Self { transaction, first: cx.now, sent: 0, due: Some(cx.now), answered: false, free }
+    }
+
     /// Whether enough time has passed to try it anew.
     fn is_cold(&self, now: Time, cooling: Duration) -> bool {
         self.due.is_none() && now - self.first >= cooling
@@ -580,6 +594,28 @@ mod tests {
         assert!(knocks >= 4 * ALLOWANCE as usize, "the allowance is used: {knocks}");
         assert!(bench.rendezvous.doors.len() <= limits::DOORS);
         assert!(bench.rendezvous.counters().over_budget > 10_000);
+    }
+
+    #[test]
+    fn the_ports_of_a_familiar_host_cost_nothing_and_are_knocked_at_one_by_one() {
+        let mut bench = Bench::new();
+        let ports: Vec<SocketAddr> =
+            (0..5).map(|i| SocketAddr::from(([203, 0, 113, 7], 5_000 + i))).collect();
+        bench.rendezvous.allowance = 0;
+        assert!(bench.with(|r, cx| r.rumour(cx, STRANGER, &ports)).is_empty());
+        bench.rendezvous.proved(ports[0].ip());
+        let mut knocked = BTreeSet::new();
+        for _ in 0..40 {
+            bench.rendezvous.allowance = 0;
+            let taken = bench.with(|r, cx| r.rumour(cx, STRANGER, &ports));
+            assert!(taken.len() <= 2, "one at a time, and one for what the allowance has grown by");
+            knocked.extend(taken);
+            bench.run(Duration::from_millis(500));
+        }
+        assert_eq!(knocked.len(), ports.len(), "all within twenty seconds");
+        bench.rendezvous.allowance = 0;
+        bench.rendezvous.answered(ports[0]);
+        assert_eq!(bench.rendezvous.allowance, 0, "what cost nothing gives nothing back");
     }
 
     #[test]

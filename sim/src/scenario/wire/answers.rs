@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
-use folkmoot_core::base::Scope;
+use folkmoot_core::base::{Scope, Time};
 use folkmoot_core::wire::demux::{Kind, classify};
 use folkmoot_core::wire::krpc::{self, Body, Call, Query};
 use folkmoot_core::wire::stun::{Class, Message, TransactionId};
@@ -12,6 +13,8 @@ use crate::scenario::Property;
 /// Who sends how much to whom for what: that nobody can have a node shout at a third party.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
+    /// The time of the packet that is looked at.
+    pub(super) now: Time,
     talks: BTreeMap<(HostId, SocketAddr), Talk>,
     /// The checks that went to addresses nothing came from yet.
     checks: BTreeMap<(HostId, TransactionId), SocketAddr>,
@@ -29,8 +32,9 @@ pub(super) struct Answers {
 struct Talk {
     heard: u64,
     answered: u64,
-    /// Packets to an address that nothing came from yet, and that answered nothing.
+    /// Packets to an address that nothing came from yet, and that answered nothing, since a moment.
     unheard: u32,
+    since: Time,
     /// It answered something. A NAT whose mapping depends on the destination sends the answer
     /// to a check from another port than the check came to; that nobody else could have known the transaction tells whose it is.
     proven: bool,
@@ -43,9 +47,12 @@ struct Talk {
 /// both families is the largest.
 const ANSWER_TENTHS: u64 = 35;
 
-/// Packets to an address that nothing ever came from and that answered no check, in one run of a node: a knock or query with its repetitions, again whenever
-/// somebody names it anew, and the checks of a link that is tried and retried for as long as a member says that it is there.
+/// Packets to an address that nothing ever came from and that answered no check, in [`SPAN`] of one run of a node: a knock or query with its repetitions,
+/// again whenever somebody names it anew, and the checks of a link that is tried and retried for as long as a member says that it is there.
 const UNHEARD: u32 = 600;
+
+/// What is an outrage in ten minutes need be none in a day.
+const SPAN: Duration = Duration::from_secs(600);
 
 impl Answers {
     pub(super) fn forget(&mut self, host: HostId) {
@@ -68,6 +75,9 @@ impl Answers {
         let talk = self.talks.entry((host, to)).or_default();
         let count = bytes.len() as u64;
         let problem = if talk.heard == 0 && !talk.proven {
+            if self.now - talk.since >= SPAN {
+                (talk.unheard, talk.since) = (0, self.now);
+            }
             talk.unheard += 1;
             if let Packet::Stun(Class::Request, id) = packet {
                 self.checks.insert((host, id), to);
