@@ -112,8 +112,9 @@ pub const DHT_KEPT_ITEMS: usize = 32;
 /// Topics whose peers are searched at once without being announced.
 pub const DHT_SEARCHES: usize = 32;
 
-/// Nodes that one lookup considers. It ends with the 8 closest; more than 100 are only named to keep it busy.
-pub const DHT_CANDIDATES: usize = 100;
+/// Nodes that one lookup considers, and asks. It takes some 50 questions; where a crowd surrounds the target, or many lead
+/// elsewhere, up to this.
+pub const DHT_CANDIDATES: usize = 200;
 
 /// Addresses at which to enter the network: those configured, and as many again as were remembered.
 pub const DHT_BOOTSTRAP: usize = 128;

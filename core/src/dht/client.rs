@@ -142,13 +142,17 @@ impl Dht {
         if self.lookups.len() >= crate::limits::DHT_LOOKUPS {
             return None;
         }
-        let overlay = self.overlay(ipv4);
+        let overlay = self.overlay_mut(ipv4);
         let (start, spares) =
             (overlay.table.starts(&target, STARTS), overlay.table.closest(&target, 2 * STARTS));
         // The hosts everybody starts from are spared once there are others to ask. In a network that is as new as we are,
         // those others may all be on our side of it, and know nobody on the target's.
         let has_lead = start.len() >= 3 && overlay.table.leads_to(&target);
-        let seeds = if has_lead { Vec::new() } else { overlay.hosts().to_vec() };
+        let seeds: Vec<SocketAddr> = match goal {
+            _ if !has_lead => overlay.hosts.iter().collect(),
+            Goal::Neighbours => overlay.entry().into_iter().collect(),
+            _ => Vec::new(),
+        };
         // After a restart, also those who were there before it: a fresh answer is worth more, so they come second.
         let start = [start, overlay.leads(&target)].concat();
         if !self.sockets.iter().any(|socket| socket.bound.is_ipv4() == ipv4)
@@ -160,8 +164,7 @@ impl Dht {
         let is_local = |addr: SocketAddr| Scope::of(addr.ip()).is_local();
         let is_near = start.iter().map(|contact| contact.addr).chain(seeds.iter().copied()).all(is_local);
         let pace = if is_near { Pace::CALM } else { pace };
-        let nodes = self.overlay(ipv4).census.size().map(|size| size.nodes);
-        let nodes = nodes.filter(|nodes| *nodes >= census::FEW);
+        let nodes = self.credible_size(ipv4);
         self.last_lookup.0 += 1;
         self.counters.lookups += 1;
         let mut lookup = Lookup::new(target, (goal, pace), ipv4, nodes, start, seeds);
@@ -214,12 +217,25 @@ impl Dht {
         }
     }
 
-    /// Learns from a lookup that ended how large the network is, and whether somebody surrounds its target.
+    /// Learns from a lookup that ended whether somebody surrounds its target; and how large the network is, if nobody but us
+    /// chose the target: who knows which topics are looked up could crowd around each of them, and make us believe that it is
+    /// as crowded everywhere.
     fn count(&mut self, lookup: &Lookup) {
+        let ipv4 = lookup.is_ipv4();
         let (all, credible) = (lookup.distances(), lookup.credible_distances());
-        let is_alarming = self.overlay(lookup.is_ipv4()).census.is_alarming(&all);
+        let is_alarming = self.overlay(ipv4).census.is_alarming(&all);
         self.counters.alarms += u64::from(is_alarming);
-        self.overlay_mut(lookup.is_ipv4()).census.add(lookup.target().0, &credible);
+        if lookup.goal() == Goal::Neighbours {
+            self.overlay_mut(ipv4).census.add(lookup.target().0, &credible);
+            let nodes = self.credible_size(ipv4);
+            let others = self.lookups.values_mut().filter(|other| other.is_ipv4() == ipv4);
+            others.for_each(|other| other.learn_size(nodes));
+        }
+    }
+
+    /// How many nodes there are, if that can be told and is worth telling.
+    fn credible_size(&self, ipv4: bool) -> Option<u64> {
+        self.overlay(ipv4).census.size().map(|size| size.nodes).filter(|nodes| *nodes >= census::FEW)
     }
 
     /// Tells of the peers that `source` named.
@@ -294,6 +310,9 @@ impl Dht {
     /// A node answered: it is alive, and has a place in the table if there is one.
     fn remember(&mut self, cx: &mut Cx<'_>, contact: Contact, pending: &Pending) {
         self.unverified.forget(contact.addr);
+        if self.overlay_mut(contact.addr.is_ipv4()).hosts.on_answer(contact.addr) {
+            self.on_host(cx, pending);
+        }
         let overlay = self.overlay_mut(contact.addr.is_ipv4());
         overlay.remembered.forget(contact.addr);
         match overlay.table.answered(cx.now, contact, cx.now - pending.sent) {

@@ -19,13 +19,30 @@ const UNBOUND: usize = K / 2;
 /// nodes as estimated.
 const CROWD: (f64, f64) = (UNBOUND as f64, 4.0);
 
+/// Beyond the distance at which so many are expected nobody is passed over for being one of a crowd: who knows the rule could
+/// take each place that it leaves just before somebody honest does.
+const CLOSE: f64 = 1.0;
+
+/// Whoever answered within the distance at which so many are expected belongs to the result, and not only the [`K`] closest: so
+/// nobody takes the places of the honest ones there, of whom it is as good as certain that there are some.
+const REGION: f64 = K as f64;
+
+/// Of more nodes that answered within a distance than this, counted like [`CROWD`], some are suspected to have chosen their
+/// places, even if they keep them below that. By chance it is so in one lookup of seventy, and in one of twenty if the network
+/// is a quarter larger than estimated.
+const SUSPECT: (f64, f64) = (UNBOUND as f64, 1.5);
+
+/// Then everybody is asked up to the distance at which so many are expected: those beyond the region know of honest ones within
+/// whom its crowd does not name.
+const SURROUNDINGS: f64 = 3.0 * REGION;
+
 /// How many times as many of the closest are asked and announced to where somebody crowds around the target. Two who each
 /// see another part of the honest nodes there have some in common then.
 const WIDER: usize = 2;
 
 /// Questions of a lookup that may go to nodes whose ids do not follow from their addresses: fewer than
 /// [`limits::DHT_CANDIDATES`], so that whoever makes up ever closer ones does not use up all of them.
-const UNBOUND_ASKED: usize = limits::DHT_CANDIDATES * 2 / 5;
+const UNBOUND_ASKED: usize = limits::DHT_CANDIDATES / 5;
 
 /// Answers that may lie between us and a node. Each one halves the distance to the target several times over; a world
 /// that goes on for longer is made up.
@@ -73,8 +90,11 @@ impl Pace {
 /// - An answer adds [`K`] nodes at most, and a path keeps its share of the memory, so nobody crowds out what others named.
 /// - Nodes of one network, or with one id, are asked one at a time, the next only when the one before was silent. Whoever
 ///   names its own network over and over leads nowhere, and naming a node that does not exist does not hide one that does.
-/// - Of nodes closer together than chance puts them in a network of this size, only as many count as may be there by
-///   chance. Whoever crowds around a target gets those places, and the lookup goes on, wider, among the nodes around it.
+/// - Of nodes so close that hardly anybody is expected there, only as many count as may be there by chance. Whoever crowds
+///   around a target gets those places, and the lookup goes on, wider, among the nodes around it.
+/// - Who keeps more distance from each other is harder to tell from chance. If there are only somewhat more nodes around the
+///   target than expected, all of them and their surroundings are asked, and are part of the result: nobody is chosen, so
+///   nobody takes the place of another.
 /// - Of several paths ([`Pace`]), one that ended elsewhere than the others contributes its own closest to the result.
 #[derive(Debug)]
 pub(super) struct Lookup {
@@ -84,6 +104,8 @@ pub(super) struct Lookup {
     pace: Pace,
     /// How many nodes there are, by estimate.
     nodes: Option<f64>,
+    /// Whether more are around the target than chance puts there.
+    is_suspect: bool,
     /// The closest first.
     candidates: Vec<Candidate>,
     /// More nodes to start from, if none of the first answers in time.
@@ -185,6 +207,7 @@ impl Lookup {
             ipv4,
             pace,
             nodes,
+            is_suspect: false,
             candidates,
             spare_starts: Vec::new(),
             seeds,
@@ -227,6 +250,12 @@ impl Lookup {
     /// Also starts from these if, when the first question stalls, nobody has answered.
     pub(super) fn spare_starts(&mut self, contacts: Vec<Contact>) {
         self.spare_starts = contacts;
+    }
+
+    /// How many nodes there are, if that was not known before.
+    pub(super) fn learn_size(&mut self, nodes: Option<u64>) {
+        self.nodes = self.nodes.or(nodes.map(|nodes| nodes as f64));
+        self.is_suspect = self.is_suspect || self.looks_suspect();
     }
 
     /// Also starts from this address.
@@ -288,6 +317,7 @@ impl Lookup {
         let mut named: Vec<Contact> = named.into_iter().collect();
         named.sort_by_cached_key(|contact| contact.id.distance(&self.target));
         named.into_iter().take(K).for_each(|contact| self.consider(contact, path, hops + 1));
+        self.is_suspect = self.is_suspect || self.looks_suspect();
     }
 
     pub(super) fn on_stall(&mut self, addr: SocketAddr) {
@@ -309,7 +339,7 @@ impl Lookup {
     /// Whether a node is among the [`K`] closest of all that are known and not given up.
     pub(super) fn is_among_closest(&self, addr: SocketAddr) -> bool {
         let alive = |known: &Candidate| !matches!(known.state, State::Failed | State::Waiting);
-        self.best(K, alive).iter().any(|candidate| candidate.contact.addr == addr)
+        self.best_within(0.0, K, alive).iter().any(|candidate| candidate.contact.addr == addr)
     }
 
     /// Whether a node that stalls is worth a second question: if it is one of the [`K`] closest, whose answers are what
@@ -341,7 +371,8 @@ impl Lookup {
     /// those are closer.
     pub(super) fn closest(&self) -> impl Iterator<Item = Contact> {
         let answered = |known: &Candidate| known.state == State::Answered;
-        let mut closest = self.best(K, answered);
+        let within = if self.is_suspect { SURROUNDINGS } else { REGION };
+        let mut closest = self.best_within(within, K, answered);
         let of_paths = self.of_paths(answered).filter(|(_, differs)| *differs).flat_map(|(own, _)| own);
         for candidate in of_paths {
             if !closest.iter().any(|known| known.contact.addr == candidate.contact.addr) {
@@ -428,17 +459,24 @@ impl Lookup {
         })
     }
 
-    /// The closest `most` that count, [`WIDER`] where somebody crowds; of those beyond [`UNBOUND`] whose ids do not follow
-    /// from their addresses, and of a crowd, only as many as it takes for want of others. Those come last.
+    /// The closest `most` that count; if a crowd is suspected, all within [`SURROUNDINGS`].
     fn best(&self, most: usize, counts: impl Fn(&Candidate) -> bool) -> Vec<&Candidate> {
+        self.best_within(if self.is_suspect && most >= K { SURROUNDINGS } else { 0.0 }, most, counts)
+    }
+
+    /// The closest `most` that count, [`WIDER`] where somebody crowds, and all others within the distance at which so many are
+    /// expected; of those beyond [`UNBOUND`] whose ids do not follow
+    /// from their addresses, and of a crowd, only as many as it takes for want of others. Those come last.
+    fn best_within(&self, within: f64, most: usize, counts: impl Fn(&Candidate) -> bool) -> Vec<&Candidate> {
         let is_left_out = |known: &Candidate| {
             known.state == State::New && !known.is_bound && self.unbound_asked >= UNBOUND_ASKED
         };
         let (mut best, mut unbound, mut passed_over) = (Vec::with_capacity(most), 0, Vec::new());
         let (mut wanted, mut near) = (most, 0);
         for candidate in &self.candidates {
-            let limit = self.nodes.map(|nodes| CROWD.0 + CROWD.1 * nodes * candidate.share);
-            let is_crowd = |near: usize| limit.is_some_and(|limit| near as f64 + 1.0 > limit);
+            let expected = self.expected(candidate.share);
+            let is_crowd =
+                |near: usize| expected.is_some_and(|nodes| near as f64 + 1.0 > CROWD.0 + CROWD.1 * nodes);
             // Who crowds is seen by all who may be there, whichever count.
             if !matches!(candidate.state, State::Waiting | State::Lost | State::Failed) {
                 if is_crowd(near) {
@@ -449,12 +487,13 @@ impl Lookup {
             if !counts(candidate) || is_left_out(candidate) {
                 continue;
             }
-            if best.len() >= wanted {
+            if best.len() >= wanted && expected.is_none_or(|nodes| nodes > within) {
                 return best;
             }
             // Whoever makes up ids takes no place from those whose ids are bound, and the other way round.
             let alike = if candidate.is_bound { best.len() - unbound } else { unbound };
-            if !is_crowd(alike) && (candidate.is_bound || unbound < UNBOUND * most / K) {
+            let is_passed_over = expected.is_some_and(|nodes| nodes < CLOSE) && is_crowd(alike);
+            if !is_passed_over && (candidate.is_bound || unbound < UNBOUND * most / K) {
                 unbound += usize::from(!candidate.is_bound);
                 best.push(candidate);
             } else {
@@ -523,7 +562,21 @@ impl Lookup {
 
     /// Whether anybody could have made up a node with such an id at such a distance.
     fn is_doubtful(&self, is_bound: bool, share: f64) -> bool {
-        !is_bound || self.nodes.is_some_and(|nodes| nodes * share < 1.0)
+        !is_bound || self.expected(share).is_some_and(|nodes| nodes < CLOSE)
+    }
+
+    /// Whether more answered from around the target than chance puts there. Those whose ids anybody can make up do not count:
+    /// they get few places anyway.
+    fn looks_suspect(&self) -> bool {
+        let counts = |known: &&Candidate| known.is_bound && known.state == State::Answered;
+        let answered = self.candidates.iter().filter(counts);
+        let mut counted = (1..).zip(answered.filter_map(|known| self.expected(known.share)));
+        counted.any(|(count, nodes)| f64::from(count) > SUSPECT.0 + SUSPECT.1 * nodes)
+    }
+
+    /// How many nodes are expected within a distance, given as a share of the key space.
+    fn expected(&self, share: f64) -> Option<f64> {
+        self.nodes.map(|nodes| nodes * share)
     }
 
     /// Starts from more nodes if nobody has answered.

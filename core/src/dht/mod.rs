@@ -13,8 +13,9 @@
 //! - Our id follows from our address, and of the nodes closest to a target at most half may have ids that do not
 //!   follow from theirs, while there are others: who wants to surround a topic needs addresses that happen to fit.
 //! - A topic that is kept announced is looked up along two paths that share no node, and one that ends elsewhere than the
-//!   other adds its own closest nodes to those announced to. Nodes closer together than chance puts them are noticed
-//!   ([`Counters::alarms`]); announcing more widely then is not built yet.
+//!   other adds its own closest nodes to those announced to. Where more nodes are around it than chance puts there, all of
+//!   them and their surroundings are asked and announced to ([`Counters::alarms`] counts the plainest cases).
+//! - One host that means well suffices to enter by, even if the others are hostile and answer first.
 //! - A write token is a MAC over the address and the topic it was given for.
 //! - To an address that has not proven that it receives what we send, an answer is at most 3.5 times as long as
 //!   the question, but for items, which such addresses get at a trickle. Nothing is answered to garbage.
@@ -32,6 +33,7 @@ mod config;
 mod errand;
 mod event;
 mod health;
+mod hosts;
 mod item;
 mod item_client;
 mod item_server;

@@ -3,11 +3,12 @@ use std::time::Duration;
 
 use super::capable::Capable;
 use super::census::Census;
+use super::hosts::Hosts;
 use super::lookup::{Goal, Pace};
 use super::machine::Dht;
 use super::node_id;
 use super::remembered::Remembered;
-use super::rpc::{LookupId, Purpose};
+use super::rpc::{LookupId, Pending, Purpose};
 use super::snapshot::Saved;
 use super::table::{K, Table};
 use super::votes::Votes;
@@ -31,12 +32,17 @@ const SILENT_ATTEMPTS: u32 = 2;
 const REFRESH_SERVER: Duration = Duration::from_secs(10);
 const REFRESH_CLIENT: Duration = Duration::from_secs(30);
 
-/// How often we look for the nodes around us.
+/// How often we look for the nodes around us, or around a random point: one after the other.
 const NEIGHBOURS: Duration = Duration::from_secs(15 * 60);
 
 /// The same at first while we know few, because the network is small or as new as we are; doubled each time.
 const NEIGHBOURS_FEW: Duration = Duration::from_secs(1);
 const FEW: usize = 2 * K;
+
+/// Between looking for the nodes around us and looking for those around a random point, which tells how large the network is
+/// where nobody can have expected us; and back. Sooner until so many such points tell.
+const SURVEY: Duration = Duration::from_secs(60);
+const SURVEYS: u32 = 8;
 
 /// And after that lookup if our id changed in its course.
 const NEIGHBOURS_OF_NEW_ID: Duration = Duration::from_millis(100);
@@ -62,13 +68,16 @@ pub(super) struct Overlay {
     /// Whom an earlier run knew.
     pub(super) remembered: Remembered,
     /// Where to enter.
-    hosts: Vec<SocketAddr>,
+    pub(super) hosts: Hosts,
     /// Attempts to enter in a row without an answer.
     attempts: u32,
     /// Lookups for the nodes around us in a row after which we still knew few.
     few: u32,
-    /// The lookup that makes us known to the nodes around us.
+    /// The lookup that makes us known to the nodes around us, or that of a random point.
     neighbours: Option<LookupId>,
+    /// Whether the next is that of a random point, and how many of those there were.
+    is_survey_next: bool,
+    surveys: u32,
     /// Whether our id changed in its course.
     rebound: bool,
     /// When to enter, or look for the nodes around us again.
@@ -84,10 +93,12 @@ impl Overlay {
             census: Census::default(),
             capable: Capable::default(),
             remembered: Remembered::default(),
-            hosts: Vec::new(),
+            hosts: Hosts::default(),
             attempts: 0,
             few: 0,
             neighbours: None,
+            is_survey_next: false,
+            surveys: 0,
             rebound: false,
             neighbours_at: None,
             refresh_at: None,
@@ -116,15 +127,14 @@ impl Overlay {
         self.attempts
     }
 
-    /// Where to enter the network.
-    pub(super) fn hosts(&self) -> &[SocketAddr] {
-        &self.hosts
+    /// Where a lookup for the nodes around us, or around some point, begins beside the nodes we know.
+    pub(super) fn entry(&mut self) -> Option<SocketAddr> {
+        self.hosts.take_turn(self.few == 0)
     }
 
     /// The memory taken beyond its own size, in bytes.
     pub(super) fn footprint(&self) -> usize {
-        let hosts = self.hosts.capacity() * size_of::<SocketAddr>();
-        hosts
+        self.hosts.footprint()
             + self.table.footprint()
             + self.votes.footprint()
             + self.census.footprint()
@@ -133,7 +143,10 @@ impl Overlay {
     }
 
     pub(super) fn next_wake(&self) -> Option<Time> {
-        [self.neighbours_at, self.refresh_at, self.remembered.ask_at].into_iter().flatten().min()
+        [self.neighbours_at, self.refresh_at, self.remembered.ask_at, self.hosts.next_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
@@ -196,10 +209,9 @@ impl Dht {
         for &host in hosts {
             let usable = Scope::of(host.ip()) != Scope::Unusable && host.port() != 0 && !self.is_own(host);
             let overlay = self.overlay_mut(host.is_ipv4());
-            if !usable || overlay.hosts.len() >= limits::DHT_BOOTSTRAP || overlay.hosts.contains(&host) {
+            if !usable || !overlay.hosts.add(host) {
                 continue;
             }
-            overlay.hosts.push(host);
             overlay.attempts = 0;
             match overlay.neighbours {
                 Some(id) => {
@@ -225,16 +237,17 @@ impl Dht {
             let has_socket = self.sockets.iter().any(|socket| socket.bound.is_ipv4() == ipv4);
             let own = |socket: &SocketInfo| (socket.bound.port(), socket.addrs.clone());
             let own: Vec<_> = self.sockets.iter().map(own).collect();
-            let is_own = |host: &SocketAddr| {
+            let is_own = |host: SocketAddr| {
                 own.iter().any(|(port, addrs)| *port == host.port() && addrs.contains(&host.ip()))
             };
             let overlay = self.overlay_mut(ipv4);
             overlay.votes.clear();
             overlay.census.clear();
-            overlay.hosts.retain(|host| !is_own(host) && !lan.contains(host));
+            overlay.hosts.restart(|host| !is_own(host) && !lan.contains(&host));
             overlay.attempts = 0;
             overlay.few = 0;
             overlay.neighbours = None;
+            (overlay.is_survey_next, overlay.surveys) = (false, 0);
             overlay.neighbours_at = has_socket.then_some(cx.now);
             self.bind_id(cx, ipv4);
         }
@@ -250,6 +263,7 @@ impl Dht {
             self.seek_neighbours(cx, ipv4);
             self.refresh(cx, ipv4);
             self.ask_remembered(cx, ipv4);
+            self.ask_hosts(cx, ipv4);
         }
         if self.sweep_at <= cx.now && self.next_expiry().is_some_and(|at| at <= cx.now) {
             self.store.expire(cx.now, SWEEP);
@@ -275,8 +289,12 @@ impl Dht {
         }
         overlay.attempts = 0;
         overlay.few = if overlay.table.len() < FEW { overlay.few + 1 } else { 0 };
+        let is_rebound = std::mem::take(&mut overlay.rebound);
+        let is_surveyed = overlay.surveys >= SURVEYS;
+        overlay.is_survey_next = overlay.few == 0 && !is_rebound && !(is_surveyed && overlay.is_survey_next);
         let pause = match overlay.few {
-            _ if std::mem::take(&mut overlay.rebound) => NEIGHBOURS_OF_NEW_ID,
+            _ if is_rebound => NEIGHBOURS_OF_NEW_ID,
+            0 if !is_surveyed => SURVEY,
             0 => NEIGHBOURS,
             few => NEIGHBOURS.min(NEIGHBOURS_FEW * (1 << (few - 1).min(12))),
         };
@@ -295,6 +313,7 @@ impl Dht {
         if !overlay.remembered.is_empty() {
             overlay.remembered.ask_at.get_or_insert(cx.now + ASK_REMEMBERED);
         }
+        overlay.hosts.on_entered(cx.now);
         if nodes == 1 && overlay.neighbours.is_none() {
             overlay.neighbours_at = Some(cx.now);
             self.seek_neighbours(cx, ipv4);
@@ -352,6 +371,7 @@ impl Dht {
         let id = node_id::bound_to(ip, cx.rng);
         let overlay = self.overlay_mut(ipv4);
         overlay.table.rebase(cx.now, id);
+        overlay.is_survey_next = false;
         if overlay.neighbours.is_some() {
             overlay.rebound = true;
         } else if !overlay.table.is_empty() {
@@ -373,7 +393,7 @@ impl Dht {
     }
 
     fn seek_neighbours(&mut self, cx: &mut Cx<'_>, ipv4: bool) {
-        let target = self.id(ipv4).0;
+        let own = self.id(ipv4).0;
         let has_lan = ipv4 && self.lan.is_asked && self.sockets.iter().any(|socket| socket.bound.is_ipv4());
         let overlay = self.overlay_mut(ipv4);
         if overlay.neighbours_at.is_none_or(|at| at > cx.now) {
@@ -395,6 +415,10 @@ impl Dht {
         if let Some(before) = before {
             self.lookups.remove(&before);
         }
+        let overlay = self.overlay_mut(ipv4);
+        let is_survey = overlay.is_survey_next && !entering;
+        overlay.surveys += u32::from(is_survey);
+        let target = if is_survey { cx.rng.array() } else { own };
         let begun = self.begin_lookup(target, (Goal::Neighbours, Pace::CALM), ipv4);
         let overlay = self.overlay_mut(ipv4);
         overlay.neighbours = begun;
@@ -435,6 +459,34 @@ impl Dht {
             self.ask(cx, contact.addr, Some(contact.id), Call::Ping, Purpose::Ping, false);
         } else {
             self.overlay_mut(ipv4).remembered.put_back(contact);
+        }
+    }
+
+    /// Asks the hosts that have not answered yet whether they are there.
+    fn ask_hosts(&mut self, cx: &mut Cx<'_>, ipv4: bool) {
+        for host in self.overlay_mut(ipv4).hosts.take_due(cx.now) {
+            if self.route(host).is_some() && self.may_ask(cx.now, host) {
+                self.ask(cx, host, None, Call::Ping, Purpose::Ping, false);
+            }
+        }
+    }
+
+    /// A host has answered that had not yet. If it was not asked for the nodes around us, it is now.
+    pub(super) fn on_host(&mut self, cx: &Cx<'_>, pending: &Pending) {
+        let host = pending.to;
+        let overlay = self.overlay_mut(host.is_ipv4());
+        let lookup = match (pending.purpose, overlay.neighbours) {
+            (Purpose::Lookup(id, _), Some(neighbours)) if id == neighbours => return,
+            (_, neighbours) => neighbours,
+        };
+        match lookup.and_then(|id| self.lookups.get_mut(&id)) {
+            Some(lookup) => lookup.add_seed(host),
+            None => {
+                let overlay = self.overlay_mut(host.is_ipv4());
+                overlay.hosts.is_late(host);
+                overlay.is_survey_next = false;
+                overlay.neighbours_at = Some(cx.now);
+            }
         }
     }
 

@@ -32,6 +32,8 @@ pub enum Way {
     Lie,
     /// Its allies, under ids made up next to the target. They answer, take announcements, and keep nothing.
     Themselves,
+    /// What is right, but of what they take they keep nothing.
+    Patience,
     /// Nodes next to the target, and peers, all at the address of somebody who has nothing to do with it.
     Victim(IpAddr),
 }
@@ -56,19 +58,28 @@ pub(super) struct Sybil {
 const SYBIL: Subject = Subject::Scenario(0x5b10);
 
 impl Sybils {
-    /// `count` of them around a topic. With `prefixes` the attacker has addresses from which ids around the topic follow
-    /// (BEP 42): out of some millions, as only a large botnet has. Without, the ids are made up.
+    /// `count` of them around a topic, closer than anybody honest is. With `prefixes` the attacker has addresses from which
+    /// such ids follow (BEP 42): out of some millions, as only a large botnet has. Without, the ids are made up.
     pub fn new(seed: u64, topic: [u8; 20], count: usize, prefixes: Option<&Prefixes>) -> Self {
+        // At least 40 bits in common.
         let draws = Draws::new(seed);
-        let [a, b, c, d, e, f, g, h, ..] = topic;
-        let head = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        let mut nodes: Vec<Sybil> = Vec::with_capacity(count);
+        let within = |index: usize| draws.at(SYBIL, head(&topic) ^ !(index as u64)) >> 40;
+        let distances: Vec<u64> = (0..count).map(within).collect();
+        Self::at_distances(seed, topic, &distances, prefixes)
+    }
+
+    /// One at each of these distances from a topic, in the first 64 bits.
+    pub fn at_distances(seed: u64, topic: [u8; 20], distances: &[u64], prefixes: Option<&Prefixes>) -> Self {
+        let draws = Draws::new(seed);
+        let mut nodes: Vec<Sybil> = Vec::with_capacity(distances.len());
         let mut index = 0;
-        while nodes.len() < count {
-            let number = draws.at(SYBIL, head ^ index);
+        while let Some(distance) = distances.get(nodes.len()) {
+            let number = draws.at(SYBIL, head(&topic) ^ index);
             index += 1;
+            let mut id = NodeId(topic);
+            id.0[..8].copy_from_slice(&(head(&topic) ^ distance).to_be_bytes());
             let (ip, seed) = match prefixes {
-                Some(prefixes) => prefixes.address(&topic, number),
+                Some(prefixes) => prefixes.address(&id.0, number),
                 None => (
                     Ipv4Addr::from((number as u32 % 0xa0 + 0x18) << 24 | (number >> 8) as u32 & 0x00ff_ffff),
                     0,
@@ -77,9 +88,7 @@ impl Sybils {
             if ip.is_private() || ip.is_loopback() || ip.is_link_local() {
                 continue;
             }
-            let mut id = NodeId(topic);
-            // At least 40 bits in common: closer than anybody honest is.
-            id.0[5..13].copy_from_slice(&draws.at(SYBIL, !number).to_be_bytes());
+            id.0[8..16].copy_from_slice(&draws.at(SYBIL, !number).to_be_bytes());
             if prefixes.is_some() {
                 id.0[19] = id.0[19] & 0xf8 | seed;
             }
@@ -110,16 +119,25 @@ impl Sybils {
         picked.map(|sybil| Contact { id: sybil.id, addr: sybil.addr }).collect()
     }
 
-    /// Puts some of them in place of honest nodes of an answer: in each of its eight places with the share that they have
-    /// among all who fit there.
-    pub(super) fn mix_in(&self, number: u64, honest: usize, named: &mut Vec<Contact>) {
-        let all = (self.nodes.len() + honest) as u64;
-        let taken =
-            (0..8).filter(|slot| self.draws.below(SYBIL, number ^ slot << 60, all) < self.nodes.len() as u64);
-        let taken = taken.count();
+    /// Puts some of them in place of honest nodes of an answer. They are as well known as those: of all who share more than
+    /// `shared` bits with the topic, which are they and `honest` others, each of the eight places is theirs with their share.
+    pub(super) fn mix_in(&self, number: u64, shared: u32, honest: usize, named: &mut Vec<Contact>) {
+        let fits = |sybil: &&Sybil| (head(&sybil.id.0) ^ head(&self.topic)).leading_zeros() > shared;
+        let fitting: Vec<&Sybil> = self.nodes.iter().filter(fits).collect();
+        let (theirs, all) = (fitting.len() as u64, (fitting.len() + honest) as u64);
+        let taken = (0..8).filter(|slot| self.draws.below(SYBIL, number ^ slot << 60, all.max(1)) < theirs);
+        let taken = taken.count().min(fitting.len());
         named.truncate(8 - taken);
-        named.extend(self.some(number).into_iter().take(taken));
+        let first = self.draws.below(SYBIL, number, theirs.max(1)) as usize;
+        let picked = fitting.iter().cycle().skip(first).take(taken);
+        named.extend(picked.map(|sybil| Contact { id: sybil.id, addr: sybil.addr }));
     }
+}
+
+/// The first 64 bits.
+fn head(topic: &[u8; 20]) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = *topic;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 #[cfg(test)]
@@ -158,7 +176,7 @@ mod tests {
         let taken = |among: usize| {
             let count = |number: u64| {
                 let mut named = vec![honest; 8];
-                sybils.mix_in(number << 8, among, &mut named);
+                sybils.mix_in(number << 8, 13, among, &mut named);
                 assert_eq!(named.len(), 8);
                 named.iter().filter(|contact| **contact != honest).count()
             };

@@ -131,12 +131,13 @@ impl<'a> Looker<'a> {
 
     /// Enters the network.
     pub fn join(&mut self) {
-        let hosts: Vec<SocketAddr> = self
-            .ambient()
-            .some_live(self.number, 3)
-            .iter()
-            .map(|host| self.ambient().contact(*host).addr)
-            .collect();
+        let hosts = self.ambient().some_live(self.number, 3);
+        self.join_by(&hosts);
+    }
+
+    /// Enters the network through these.
+    pub fn join_by(&mut self, hosts: &[Place]) {
+        let hosts: Vec<SocketAddr> = hosts.iter().map(|host| self.ambient().contact(*host).addr).collect();
         let bound = self.addr;
         self.turn(|dht, cx| {
             dht.set_sockets(cx, &[SocketInfo { id: SOCKET, bound, addrs: vec![bound.ip()] }]);

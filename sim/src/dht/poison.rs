@@ -4,7 +4,7 @@ use std::time::Duration;
 use folkmoot_core::base::InfoHash;
 
 use super::address::Prefixes;
-use super::ambient::Ambient;
+use super::ambient::{Ambient, Place};
 use super::foes::{Foes, Sybils, Way};
 use super::law::Law;
 use super::looker::Looker;
@@ -28,11 +28,19 @@ pub enum Attack {
     MadeUp,
     /// 64 nodes around each topic, at addresses from which such ids follow.
     Fitting,
+    /// The same, but not conspicuously close together: so many for each honest node that is as close.
+    Spaced(u32),
+    /// The same, who come only once the topic was announced.
+    Late(u32),
+    /// The same as [`Attack::Fitting`], who come only once the topic was announced.
+    LateFitting,
+    /// So many of a hundred answer rightly until the topic was announced, also to them, and from then on name each other.
+    Turning(u32),
 }
 
 impl Attack {
     /// All that are published.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 18] = [
         Self::None,
         Self::Drop(5),
         Self::Drop(20),
@@ -44,7 +52,21 @@ impl Attack {
         Self::Bystander(20),
         Self::MadeUp,
         Self::Fitting,
+        Self::Spaced(1),
+        Self::Spaced(3),
+        Self::Spaced(8),
+        Self::LateFitting,
+        Self::Late(3),
+        Self::Late(8),
+        Self::Turning(20),
     ];
+}
+
+impl Attack {
+    /// Whether the attacker chooses addresses from which the ids that it wants follow.
+    fn has_fitting_addresses(self) -> bool {
+        matches!(self, Self::Fitting | Self::Spaced(_) | Self::Late(_) | Self::LateFitting)
+    }
 }
 
 impl std::fmt::Display for Attack {
@@ -57,6 +79,14 @@ impl std::fmt::Display for Attack {
             Self::Bystander(share) => write!(f, "{share} % name a bystander"),
             Self::MadeUp => f.write_str("64 around the topic, ids made up"),
             Self::Fitting => f.write_str("64 around the topic, ids that follow from their addresses"),
+            Self::Spaced(each) => write!(f, "64 around the topic, {each} for each honest node, such ids"),
+            Self::LateFitting => f.write_str("64 around the topic, such ids, once announced"),
+            Self::Late(each) => {
+                write!(f, "64 around the topic, {each} for each honest node, such ids, once announced")
+            }
+            Self::Turning(share) => {
+                write!(f, "{share} % answer rightly, and name each other once it is announced")
+            }
         }
     }
 }
@@ -82,6 +112,12 @@ pub struct Outcome {
     pub memory: usize,
 }
 
+/// Nodes that are placed around a topic.
+const SYBILS: usize = 64;
+
+/// Well-known hosts with IPv4 addresses that the product knows.
+const HOSTS: usize = 4;
+
 const TOPIC: Subject = Subject::Scenario(0x9015);
 const BYSTANDER: IpAddr = IpAddr::V4(Ipv4Addr::new(193, 0, 14, 129));
 
@@ -90,23 +126,45 @@ const BYSTANDER: IpAddr = IpAddr::V4(Ipv4Addr::new(193, 0, 14, 129));
 pub fn poison(seed: u64, attack: Attack, pairs: u64, topics_of_pair: u32) -> Outcome {
     let ambient = Ambient::new(seed, 100_000, Chance::percent(25));
     let law = Law::new(seed);
-    let prefixes = (attack == Attack::Fitting).then(Prefixes::all);
+    let prefixes = attack.has_fitting_addresses().then(Prefixes::all);
     let foes = || {
         let crowd = |share, way| Foes::Crowd { share: Chance::percent(share), way };
         match attack {
-            Attack::None | Attack::MadeUp | Attack::Fitting => Foes::None,
+            Attack::Turning(share) => crowd(share, Way::Patience),
             Attack::Drop(share) => crowd(share, Way::Drop),
             Attack::Lie(share) => crowd(share, Way::Lie),
             Attack::Themselves(share) => crowd(share, Way::Themselves),
             Attack::Bystander(share) => crowd(share, Way::Victim(BYSTANDER)),
+            _ => Foes::None,
         }
     };
+    let alive = ambient.len() as u64 * 3 / 4;
+    let sybils = |topic: InfoHash| {
+        let distances: Vec<u64> = match attack {
+            Attack::Spaced(each) | Attack::Late(each) => {
+                let gap = u64::MAX / alive / u64::from(each);
+                (0..SYBILS as u64).map(|index| gap / 2 + gap * index).collect()
+            }
+            Attack::MadeUp | Attack::Fitting | Attack::LateFitting => {
+                return Some(Foes::Sybils(Sybils::new(seed, topic.0, SYBILS, prefixes.as_ref())));
+            }
+            _ => return None,
+        };
+        Some(Foes::Sybils(Sybils::at_distances(seed, topic.0, &distances, prefixes.as_ref())))
+    };
+    let plant = |member: &mut Looker<'_>, topic: InfoHash| {
+        if let Some(foes) = sybils(topic) {
+            *member.scene_mut().foes_mut() = foes;
+        }
+    };
+    let is_late = matches!(attack, Attack::Late(_) | Attack::LateFitting);
     let mut outcome = Outcome::default();
     let (mut stored, mut datagrams) = (0, 0);
     for pair in 0..pairs {
         let [mut first, mut second] = [2 * pair + 1, 2 * pair + 2].map(|number| {
             let mut member = Looker::new(Scene::with(&ambient, foes()), law, number);
-            member.join();
+            let hosts = entries(member.scene_mut(), number);
+            member.join_by(&hosts);
             member.run_for(Duration::from_secs(600));
             member.mind(BYSTANDER);
             member
@@ -115,14 +173,16 @@ pub fn poison(seed: u64, attack: Attack, pairs: u64, topics_of_pair: u32) -> Out
         for index in 0..topics_of_pair {
             let mut topic = InfoHash([0; 20]);
             topic.0.copy_from_slice(&Draws::new(seed).bytes(TOPIC, pair << 32 | u64::from(index))[..20]);
-            if matches!(attack, Attack::MadeUp | Attack::Fitting) {
-                let plant = |member: &mut Looker<'_>| {
-                    let sybils = Sybils::new(seed, topic.0, 64, prefixes.as_ref());
-                    *member.scene_mut().foes_mut() = Foes::Sybils(sybils);
-                };
-                plant(&mut first);
-                plant(&mut second);
+            if let Attack::Turning(share) = attack {
+                *second.scene_mut().foes_mut() =
+                    Foes::Crowd { share: Chance::percent(share), way: Way::Themselves };
             }
+            if is_late {
+                *first.scene_mut().foes_mut() = Foes::None;
+            } else {
+                plant(&mut first, topic);
+            }
+            plant(&mut second, topic);
             first.meet(topic);
             let honest = first.scene_mut().stored_mut().get(&topic.0).map_or(0, |nodes| nodes.len());
             *second.scene_mut().stored_mut() = std::mem::take(first.scene_mut().stored_mut());
@@ -143,6 +203,14 @@ pub fn poison(seed: u64, attack: Attack, pairs: u64, topics_of_pair: u32) -> Out
     }
     let topics = u64::from(outcome.topics.max(1));
     Outcome { stored: stored * 100 / topics, datagrams: datagrams * 10 / topics, ..outcome }
+}
+
+/// Where a member enters: as many hosts as are well known, of which all but one are hostile, if anybody is.
+fn entries(scene: &mut Scene<'_>, number: u64) -> Vec<Place> {
+    let live = scene.ambient().some_live(number, 200);
+    let (honest, hostile): (Vec<Place>, Vec<Place>) =
+        live.into_iter().partition(|host| scene.is_honest(*host));
+    hostile.into_iter().take(HOSTS - 1).chain(honest).take(HOSTS).collect()
 }
 
 #[cfg(test)]

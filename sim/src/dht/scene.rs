@@ -122,7 +122,8 @@ impl<'a> Scene<'a> {
             && sybils.topic() == *target
         {
             let shared = self.ambient.distance(place, target).leading_zeros();
-            sybils.mix_in(self.ambient.id(place), self.ambient.sharing_with(target, shared + 1), &mut named);
+            let honest = self.ambient.sharing_with(target, shared + 1);
+            sybils.mix_in(self.ambient.id(place), shared, honest, &mut named);
             named.sort_by_key(|contact| contact.id.distance(target));
         }
         named
@@ -145,12 +146,19 @@ impl<'a> Scene<'a> {
             id.0[4..12].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
             id
         };
+        if way == Way::Patience {
+            if is_mask {
+                return None;
+            }
+            let named = target.map_or_else(Vec::new, |target| self.named(place, &target));
+            return Some(answer(contact.id, from, question, &named, &[]));
+        }
         let own_number = self.ambient.id(place);
         let own_id = if is_mask { near(target?, own_number) } else { contact.id };
         let target = target.unwrap_or_default();
         let salt = own_number ^ u64::from(target[19]) << 8;
         let (named, peers): (Vec<Contact>, Vec<SocketAddr>) = match way {
-            Way::Drop => return None,
+            Way::Drop | Way::Patience => return None,
             Way::Lie => {
                 let nowhere = |index: u64| self.ambient.vacant(salt.wrapping_add(index));
                 let named =

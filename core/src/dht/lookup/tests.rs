@@ -165,12 +165,39 @@ fn a_crowd_around_a_target_gets_some_places_and_the_lookup_goes_on_wider() {
         let asked = answered.filter(|known| is_honest(&known.contact)).count();
         (asked, lookup.closest().filter(is_honest).count())
     };
-    for nodes in [50_000, 100_000, 200_000] {
+    // Where twice as many are as estimated, that alone is a reason to ask all around.
+    let around = SURROUNDINGS as usize * 2;
+    for (nodes, wider) in [(50_000, around), (100_000, WIDER * K - UNBOUND), (200_000, WIDER * K - UNBOUND)] {
         let (asked, honest) = honest_of(Some(nodes), &crowded);
-        assert_eq!((asked, honest), (WIDER * K - UNBOUND, WIDER * K - UNBOUND), "by an estimate of {nodes}");
+        assert_eq!((asked, honest), (wider, wider), "by an estimate of {nodes}");
         assert_eq!(honest_of(Some(nodes), &others.clone().collect::<Vec<_>>()), (K, K), "nobody crowds");
     }
     assert_eq!(honest_of(None, &crowded).1, 0, "nothing is known of the network");
+}
+
+/// Whoever knows how many of a crowd count could take each such place just before somebody honest does.
+#[test]
+fn who_keeps_below_the_limit_does_not_keep_out_others() {
+    let at = |n: u8, expected: f64| {
+        let mut at = contact(n);
+        at.id.0[..8].copy_from_slice(&((expected / 100_000.0 * 2f64.powi(64)) as u64).to_be_bytes());
+        at
+    };
+    let honest: Vec<Contact> = (1..=30).map(|n| at(100 + n, f64::from(n))).collect();
+    for (for_each, least) in [(1.0, K / 2), (3.0, K - 1), (4.0, K - 1), (8.0, K - 1)] {
+        let sybils = (0..64).map(|n| at(n, (f64::from(n) + 0.5) / for_each));
+        let known: Vec<Contact> = sybils.chain(honest.clone()).collect();
+        let goal = (Goal::Neighbours, Pace::CALM);
+        let mut lookup = Lookup::new([0; 20], goal, true, Some(100_000), known.clone(), []);
+        while let Some((addr, _)) = lookup.next() {
+            lookup.on_asked(addr);
+            lookup.on_answer(*known.iter().find(|known| known.addr == addr).unwrap(), []);
+        }
+        let result: Vec<Contact> = lookup.closest().collect();
+        let region = honest.iter().take(K).filter(|honest| result.contains(honest)).count();
+        assert!(region >= least, "{for_each} for each honest one: {region} of {}", result.len());
+        assert!(result.len() <= limits::DHT_CANDIDATES / 2);
+    }
 }
 
 #[test]

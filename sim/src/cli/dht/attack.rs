@@ -146,10 +146,14 @@ Made by `moot-sim dht attack`; `.ci/run` checks that it still says the same. Sim
 100,000 nodes of which a quarter are dead, laws as in [lookups.md](lookups.md). One production machine announces a topic, as a
 meeting does, then another one; both have been part of the attacked network for ten minutes. *Hidden*: the second is not told of the
 first in that round. *Hijacked*: no node that means well stores the first. Hostile nodes answer as fast as others. A machine enters
-through three random nodes; one of 125 whose three are all hostile never learns of an honest one, and is hidden with all its
-topics, which no rule of its own changes. With this seed there is none such; with other seeds (`--seed`) there are. Those
-around a topic are as well known to honest nodes as an honest node at that place; they take announcements and name only each other.
-To have 64 addresses from which ids around a given topic follow takes some ten million addresses to choose from.
+through four hosts, as many as are well known for IPv4; in a network with hostile nodes three of the four are hostile. If all are, and
+nobody is known from an earlier run, a machine never learns of anybody honest, and no rule of its own changes that.
+
+Those around a topic are as well known to honest nodes as an honest node at that place; they take announcements and name only each
+other. *For each honest node so many* means at even distances, so that they are not conspicuously close together and take places below
+every limit on crowds. *Once it is announced*: the first announced in peace, and they surround whom the second asks. To
+have 64 addresses from which ids closer to a given topic than any honest one follow takes some ten million addresses to choose
+from, one each in 64 networks; for 64 that are spread among the honest ones some 100,000 suffice.
 
 | attack | topics | hidden | hijacked | honest nodes that stored | datagrams sent | bytes to the bystander / from hostile | memory |
 |---|---:|---:|---:|---:|---:|---:|---:|
