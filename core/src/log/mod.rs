@@ -42,8 +42,8 @@ const BATCH: usize = 12 * 1024;
 const STALLED: Duration = Duration::from_secs(6);
 
 /// How long the author of a log, or another member, has to bring what lies before the oldest entry of a member that came later. Longer than an
-/// attempt to connect takes, since what is skipped does not come any more.
-const ABANDONED: Duration = Duration::from_secs(15);
+/// attempt to connect takes, and than most networks are apart, since what is skipped does not come any more.
+const ABANDONED: Duration = Duration::from_secs(45);
 
 /// All logs of one meeting, as far as this device holds them.
 #[derive(Debug)]
