@@ -22,6 +22,11 @@ impl SocketInfo {
     pub fn reaches(&self, to: SocketAddr) -> bool {
         self.bound.is_ipv4() == to.is_ipv4()
     }
+
+    /// Whether `addr` is an address of this machine at which the socket is reached.
+    pub fn is_at(&self, addr: SocketAddr) -> bool {
+        self.bound.port() == addr.port() && self.addrs.contains(&addr.ip())
+    }
 }
 
 /// One UDP datagram to send.

@@ -6,7 +6,7 @@ use super::machine::Dht;
 use super::rpc::Purpose;
 use super::table::K;
 use super::topic::Topic;
-use crate::base::{Cx, InfoHash, Time};
+use crate::base::{Cx, InfoHash, NodeId, Time};
 use crate::limits;
 use crate::wire::krpc::{Call, Contact, Response};
 
@@ -62,8 +62,19 @@ impl Dht {
     pub fn poll(&mut self, cx: &mut Cx<'_>, topic: InfoHash) -> bool {
         self.report_stored(topic);
         let Some(storer) = self.topics.get_mut(&topic).and_then(Topic::next_poll) else { return false };
+        self.ask_for_peers(cx, topic, storer.addr, Some(storer.id))
+    }
+
+    /// Asks one node for the peers of a topic.
+    pub(super) fn ask_for_peers(
+        &mut self,
+        cx: &mut Cx<'_>,
+        topic: InfoHash,
+        addr: SocketAddr,
+        expected: Option<NodeId>,
+    ) -> bool {
         let call = Call::GetPeers { info_hash: topic, want: None, scrape: false };
-        self.rpc.has_room() && self.ask(cx, storer.addr, Some(storer.id), call, Purpose::Poll(topic), false)
+        self.ask(cx, addr, expected, call, Purpose::Poll(topic), false)
     }
 
     /// Begins the rounds that are due.
@@ -117,13 +128,7 @@ impl Dht {
         else {
             return false;
         };
-        let call = Call::AnnouncePeer {
-            info_hash: hash,
-            port: port.unwrap_or(bound),
-            implied_port: port.is_none(),
-            seed: false,
-            token: &token,
-        };
+        let call = announcement(hash, port, bound, &token);
         self.ask(cx, addr, Some(contact.id), call, Purpose::Announce(hash), again)
     }
 
@@ -193,4 +198,11 @@ impl Dht {
     fn enough(&self) -> usize {
         [true, false].into_iter().map(|ipv4| self.overlay(ipv4).table.alive().min(K)).sum()
     }
+}
+
+/// What announces us: at a port of our own, or else at the one that the announcement comes from. `bound` is what that is on our side, for
+/// those who do not know `implied_port`.
+pub(super) fn announcement(info_hash: InfoHash, port: Option<u16>, bound: u16, token: &[u8]) -> Call<'_> {
+    let (port, implied_port) = (port.unwrap_or(bound), port.is_none());
+    Call::AnnouncePeer { info_hash, port, implied_port, seed: false, token }
 }

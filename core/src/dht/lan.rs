@@ -1,6 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use super::announce::announcement;
 use super::machine::{Dht, Origin, VERSION};
 use super::rpc::{Purpose, Tid};
 use crate::base::{Cx, InfoHash, Scope, SocketInfo, Time};
@@ -93,7 +94,9 @@ impl Dht {
             self.lan.hosts.push(from);
             self.bootstrap(cx, &[from]);
             let topics: Vec<_> = self.topics.keys().copied().collect();
-            topics.into_iter().for_each(|topic| self.ask_neighbour(cx, topic, from));
+            for topic in topics {
+                self.ask_for_peers(cx, topic, from, None);
+            }
         }
         true
     }
@@ -101,14 +104,7 @@ impl Dht {
     /// Asks all neighbours for the peers of a topic; they are announced to once they answer.
     pub(super) fn ask_neighbours(&mut self, cx: &mut Cx<'_>, topic: InfoHash) {
         for host in self.lan.hosts.clone() {
-            self.ask_neighbour(cx, topic, host);
-        }
-    }
-
-    fn ask_neighbour(&mut self, cx: &mut Cx<'_>, topic: InfoHash, host: SocketAddr) {
-        let call = Call::GetPeers { info_hash: topic, want: None, scrape: false };
-        if self.rpc.has_room() {
-            self.ask(cx, host, None, call, Purpose::Poll(topic), false);
+            self.ask_for_peers(cx, topic, host, None);
         }
     }
 
@@ -124,9 +120,8 @@ impl Dht {
         // Who stores us as one of the closest is announced to with the others.
         let kept = self.topics.get(&topic).filter(|kept| kept.token(host).is_none());
         let Some(port) = kept.map(|kept| kept.port()) else { return };
-        if self.lan.hosts.contains(&host) && self.rpc.has_room() {
-            let (port, implied_port) = (port.unwrap_or(bound), port.is_none());
-            let call = Call::AnnouncePeer { info_hash: topic, port, implied_port, seed: false, token };
+        if self.lan.hosts.contains(&host) {
+            let call = announcement(topic, port, bound, token);
             self.ask(cx, host, None, call, Purpose::Announce(topic), false);
         }
     }

@@ -332,7 +332,7 @@ impl Dht {
         false
     }
 
-    /// Sends a question, if there is a socket for it.
+    /// Sends a question, if there is a socket for it, and not too many are under way. Whether it did.
     pub(super) fn ask(
         &mut self,
         cx: &mut Cx<'_>,
@@ -342,7 +342,8 @@ impl Dht {
         purpose: Purpose,
         again: bool,
     ) -> bool {
-        let Some(socket) = self.route(to).map(|socket| socket.id) else { return false };
+        let socket = self.route(to).filter(|_| self.rpc.has_room()).map(|socket| socket.id);
+        let Some(socket) = socket else { return false };
         if !Scope::of(to.ip()).is_local() {
             self.pacer.take(PACE, cx.now);
         }
@@ -374,9 +375,8 @@ impl Dht {
 
     /// Whether an address is one of our own.
     pub(super) fn is_own(&self, addr: SocketAddr) -> bool {
-        let bound =
-            |socket: &SocketInfo| socket.bound.port() == addr.port() && socket.addrs.contains(&addr.ip());
-        self.overlay(addr.is_ipv4()).votes.public() == Some(addr) || self.sockets.iter().any(bound)
+        self.overlay(addr.is_ipv4()).votes.public() == Some(addr)
+            || self.sockets.iter().any(|socket| socket.is_at(addr))
     }
 
     fn handle_message(&mut self, cx: &mut Cx<'_>, origin: Origin, message: Result<Message<'_>, Reject<'_>>) {

@@ -105,8 +105,7 @@ impl Dht {
     /// Asks whether a node is there: [`Event::Pong`] or [`Event::Silent`] tells.
     pub fn ping(&mut self, cx: &mut Cx<'_>, addr: SocketAddr) {
         let usable = Scope::of(addr.ip()) != Scope::Unusable && addr.port() != 0;
-        let sent =
-            usable && self.rpc.has_room() && self.ask(cx, addr, None, Call::Ping, Purpose::Probe, false);
+        let sent = usable && self.ask(cx, addr, None, Call::Ping, Purpose::Probe, false);
         if !sent {
             self.tell(Event::Silent { addr });
         }

@@ -13,7 +13,7 @@ use super::snapshot::Saved;
 use super::table::{K, Table};
 use super::votes::Votes;
 use super::{Event, Mode};
-use crate::base::{Cx, NodeId, Scope, SocketInfo, Time};
+use crate::base::{Cx, NodeId, Scope, Time};
 use crate::limits;
 use crate::wire::krpc::{Call, Contact, Response};
 
@@ -235,11 +235,8 @@ impl Dht {
         let lan = self.lan.leave();
         for ipv4 in [true, false] {
             let has_socket = self.sockets.iter().any(|socket| socket.bound.is_ipv4() == ipv4);
-            let own = |socket: &SocketInfo| (socket.bound.port(), socket.addrs.clone());
-            let own: Vec<_> = self.sockets.iter().map(own).collect();
-            let is_own = |host: SocketAddr| {
-                own.iter().any(|(port, addrs)| *port == host.port() && addrs.contains(&host.ip()))
-            };
+            let own = self.sockets.clone();
+            let is_own = |host: SocketAddr| own.iter().any(|socket| socket.is_at(host));
             let overlay = self.overlay_mut(ipv4);
             overlay.votes.clear();
             overlay.census.clear();

@@ -218,9 +218,7 @@ impl Rendezvous {
                 self.counters.over_budget += 1;
                 continue;
             }
-            self.allowance -= u32::from(!free);
-            self.doors.insert(address, Door::new(cx, free));
-            self.knock_at = Some(cx.now);
+            self.knock_at_door(cx, address, free);
             taken.push(address);
         }
         self.knock_due(cx.now);
@@ -235,10 +233,16 @@ impl Rendezvous {
         if under_way || self.allowance == 0 || !self.make_room(cx.now) {
             return;
         }
-        self.allowance -= 1;
-        self.doors.insert(address, Door::new(cx, false));
-        self.knock_at = Some(cx.now);
+        self.knock_at_door(cx, address, false);
         self.knock_due(cx.now);
+    }
+
+    fn knock_at_door(&mut self, cx: &mut Cx<'_>, address: SocketAddr, free: bool) {
+        self.allowance -= u32::from(!free);
+        let transaction = TransactionId::random(cx.rng);
+        let door = Door { transaction, first: cx.now, sent: 0, due: Some(cx.now), answered: false, free };
+        self.doors.insert(address, door);
+        self.knock_at = Some(cx.now);
     }
 
     /// As [`Rendezvous::knock_member`], for somebody who knocks again although it was answered; not if it was asked a moment
@@ -409,12 +413,6 @@ impl Rendezvous {
 }
 
 impl Door {
-    /// An address that is knocked at from now on.
-    fn new(cx: &mut Cx<'_>, free: bool) -> Self {
-        let transaction = TransactionId::random(cx.rng);
-        Self { transaction, first: cx.now, sent: 0, due: Some(cx.now), answered: false, free }
-    }
-
     /// Whether enough time has passed to try it anew.
     fn is_cold(&self, now: Time, cooling: Duration) -> bool {
         self.due.is_none() && now - self.first >= cooling

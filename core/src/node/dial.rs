@@ -9,7 +9,7 @@ use super::api::{DisconnectReason, Event, MeetingHandle, Progress, Stage, Troubl
 use super::links::{Arrival, Dial, Ends, Peer, PeerState};
 use super::membership::end_of;
 use crate::base::mutant::{Mutant, is_planted};
-use crate::base::{DeviceId, Incarnation, Prefix, Scope, SocketInfo};
+use crate::base::{DeviceId, Incarnation, Prefix, Scope};
 use crate::limits;
 use crate::meeting::{Candidate, Presence, Record, Ufrag};
 use crate::peer::{CloseReason, Fingerprint, IceCredentials, Link, LinkConfig, Role, SnapToken};
@@ -196,13 +196,10 @@ impl Node {
     pub(super) fn is_in_range(&self, address: SocketAddr) -> bool {
         let scope = Scope::of(address.ip());
         let mut ours = self.sockets.iter().flat_map(|socket| &socket.addrs);
-        let is_own = |socket: &SocketInfo| {
-            socket.bound.port() == address.port() && socket.addrs.contains(&address.ip())
-        };
         address.port() >= 1024
             && scope != Scope::Unusable
             && (!scope.is_local() || ours.any(|&ip| Scope::of(ip) == scope))
-            && !self.sockets.iter().any(is_own)
+            && !self.sockets.iter().any(|socket| socket.is_at(address))
     }
 
     /// An ICE check came whose USERNAME names us and a device we know, and whose integrity is proven: it is from that

@@ -219,14 +219,10 @@ impl Node {
         self.act(handle);
     }
 
-    /// Whether an address is ours, or that of a device connected in the meeting.
+    /// Whether an address is ours as others see us, or that of a device connected in the meeting.
     fn is_known(&self, handle: MeetingHandle, address: SocketAddr) -> bool {
-        let is_ours = self.own_addresses.contains(&address)
-            || self.addresses.publics().any(|public| public == address)
-            || self
-                .sockets
-                .iter()
-                .any(|s| s.bound.port() == address.port() && s.addrs.contains(&address.ip()));
+        let is_ours =
+            self.own_addresses.contains(&address) || self.addresses.publics().any(|public| public == address);
         let open = self.meetings.get(&handle).and_then(|attendance| attendance.open());
         let connected = || {
             let owner = self.links.owner(address)?;

@@ -145,13 +145,13 @@ impl Node {
 
     /// A device that could not be reached for a while is there again: others may miss it too, and each may wait for the other's sign of life.
     fn vouch_for(&mut self, device: DeviceId, handle: MeetingHandle) {
-        let Some(record) = self.record(handle, device).cloned() else { return };
+        let Some(digest) = self.record(handle, device).map(Record::digest) else { return };
         let present = self.present(handle);
         // Those after it, in a circle: whoever comes back to several is vouched for by them to the same few.
         let after = present.iter().filter(|other| **other > device).chain(&present);
         let few: BTreeSet<_> = after.filter(|other| **other != device).take(FEW).copied().collect();
         for other in few {
-            self.offer(other, handle, &[record.digest()]);
+            self.offer(other, handle, &[digest]);
         }
     }
 

@@ -27,9 +27,6 @@ pub struct LinkConfig {
     pub sockets: Vec<SocketInfo>,
     /// Where the other end may be reached, likeliest first; of more than [`limits::LINK_REMOTES`], the first.
     pub remotes: Vec<SocketAddr>,
-    /// How often ICE makes sure that the other end still wants what it gets (RFC 7675 §5.1: 5 s), and the least often that a check
-    /// is repeated while there is no path.
-    pub keep_alive: Duration,
     /// How long nothing may be heard before a ping: 2.5 s; up to 5 s in a large meeting.
     pub pulse: Duration,
     /// The distance between first checks of several addresses: 5 ms, the least that RFC 8445 §B.1 allows.
@@ -85,7 +82,6 @@ impl LinkConfig {
             snap,
             sockets: Vec::new(),
             remotes: Vec::new(),
-            keep_alive: Duration::from_secs(5),
             pulse: Duration::from_millis(2_500),
             pace: Duration::from_millis(5),
         }

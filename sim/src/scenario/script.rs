@@ -1,3 +1,4 @@
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::engine::Clock;
@@ -111,6 +112,17 @@ pub enum Stun {
     /// It answers, and not as it should.
     Lying(Lie),
 }
+
+/// A lie of each kind, for those who try them all or draw one.
+pub(super) const LIES: [Lie; 7] = [
+    Lie::Everyone(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(30, 0, 0, 9)), 9)),
+    Lie::Port(3),
+    Lie::Private,
+    Lie::Family,
+    Lie::OtherSource,
+    Lie::Late(Duration::from_secs(2)),
+    Lie::Seldom(1),
+];
 
 /// What becomes of a machine's disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

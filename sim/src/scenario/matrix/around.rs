@@ -1,6 +1,5 @@
 //! The cases about what is around members: clocks, STUN servers, the DHT.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::cases::{
@@ -8,9 +7,8 @@ use super::cases::{
 };
 use super::{Case, Level, What};
 use crate::engine::Clock;
-use crate::hosts::Lie;
 use crate::net::BoxRules;
-use crate::scenario::script::{Act, Goal, Hostile, Infrastructure, Place, Site, Stun, Who, after, now};
+use crate::scenario::script::{Act, Goal, Hostile, Infrastructure, LIES, Place, Site, Stun, Who, after, now};
 
 pub(super) fn clocks(level: Level) -> Vec<Case> {
     let seeds = nightly(level, 2, 8);
@@ -74,17 +72,7 @@ pub(super) fn stun(level: Level) -> Vec<Case> {
         case
     };
     let mut cases: Vec<_> = (0..=3).map(case).collect();
-    let victim = SocketAddr::from(([30, 0, 0, 9], 9));
-    let lies = [
-        Lie::Everyone(victim),
-        Lie::Port(3),
-        Lie::Private,
-        Lie::Family,
-        Lie::OtherSource,
-        Lie::Late(Duration::from_secs(2)),
-        Lie::Seldom(1),
-    ];
-    for lie in lies {
+    for lie in LIES {
         let homes = vec![usual(), home([BoxRules::nat(EI, EI)]), home([])];
         let name = format!("S1:{lie:?}").replace(' ', "");
         let mut case = fixed(name, homes, meet(4 * CONNECT, TALK), nightly(level, 2, 8));

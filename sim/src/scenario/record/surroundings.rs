@@ -1,12 +1,10 @@
 //! What stands around the members, by the record about the whole.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Class, Classes, Record};
-use crate::hosts::Lie;
 use crate::net::Stack;
-use crate::scenario::script::{Hostile, Infrastructure, Stun};
+use crate::scenario::script::{Hostile, Infrastructure, LIES, Stun};
 
 impl Record {
     pub(super) fn infrastructure(&self, classes: Classes) -> Infrastructure {
@@ -31,13 +29,3 @@ impl Record {
         all
     }
 }
-
-const LIES: [Lie; 7] = [
-    Lie::Everyone(SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(30, 0, 0, 9)), 9)),
-    Lie::Port(3),
-    Lie::Private,
-    Lie::Family,
-    Lie::OtherSource,
-    Lie::Late(Duration::from_secs(2)),
-    Lie::Seldom(1),
-];

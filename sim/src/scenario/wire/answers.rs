@@ -13,8 +13,6 @@ use crate::scenario::Property;
 /// Who sends how much to whom for what: that nobody can have a node shout at a third party.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    /// The time of the packet that is looked at.
-    pub(super) now: Time,
     talks: BTreeMap<(HostId, SocketAddr), Talk>,
     /// The checks that went to addresses nothing came from yet.
     checks: BTreeMap<(HostId, TransactionId), SocketAddr>,
@@ -67,7 +65,13 @@ impl Answers {
         self.tokens.retain(|(by, ..)| *by != host);
     }
 
-    pub(super) fn sent(&mut self, host: HostId, to: SocketAddr, bytes: &[u8]) -> Option<(Property, String)> {
+    pub(super) fn sent(
+        &mut self,
+        at: Time,
+        host: HostId,
+        to: SocketAddr,
+        bytes: &[u8],
+    ) -> Option<(Property, String)> {
         let packet = Packet::read(bytes);
         if let Some(Token::Given(token)) = packet.token() {
             self.tokens.insert((host, to.ip(), token.to_vec()));
@@ -75,8 +79,8 @@ impl Answers {
         let talk = self.talks.entry((host, to)).or_default();
         let count = bytes.len() as u64;
         let problem = if talk.heard == 0 && !talk.proven {
-            if self.now - talk.since >= SPAN {
-                (talk.unheard, talk.since) = (0, self.now);
+            if at - talk.since >= SPAN {
+                (talk.unheard, talk.since) = (0, at);
             }
             talk.unheard += 1;
             if let Packet::Stun(Class::Request, id) = packet {

@@ -59,8 +59,7 @@ impl Watch for Wire {
             let what = format!("{secret} stands in a packet of {} bytes to {to}", bytes.len());
             self.problem(at, host, Property::Secret, what);
         }
-        self.answers.now = at;
-        if let Some((property, what)) = self.answers.sent(host, to, bytes) {
+        if let Some((property, what)) = self.answers.sent(at, host, to, bytes) {
             self.problem(at, host, property, what);
         }
     }

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use folkmoot_core::base::Wake;
+use folkmoot_core::base::{Time, Wake};
 use folkmoot_core::wire::stun::{Builder, TransactionId};
 
 use super::*;
@@ -85,7 +85,7 @@ fn who_gives_a_token_back_receives_answers() {
         let mut answers = Answers::default();
         answers.delivered(host, "192.0.2.1:1".parse().unwrap(), QUERY);
         let given = b"d1:rd2:id20:abcdefghij01234567895:token2:tte1:t2:aa1:y1:re";
-        answers.sent(host, "192.0.2.1:1".parse().unwrap(), given);
+        answers.sent(Time::ZERO, host, "192.0.2.1:1".parse().unwrap(), given);
         let id = "abcdefghij0123456789";
         let announce = format!(
             "d1:ad2:id20:{id}9:info_hash20:{id}4:porti1e5:token2:{token}e1:q13:announce_peer1:t2:aa1:y1:qe"
@@ -93,7 +93,7 @@ fn who_gives_a_token_back_receives_answers() {
         answers.delivered(host, returned_by.parse().unwrap(), announce.as_bytes());
         let asks = "192.0.2.1:3".parse().unwrap();
         answers.delivered(host, asks, QUERY);
-        answers.sent(host, asks, &answer(300)).map(|(property, _)| property)
+        answers.sent(Time::ZERO, host, asks, &answer(300)).map(|(property, _)| property)
     };
     assert_eq!(problem("192.0.2.1:2", "tt"), None);
     assert_eq!(problem("192.0.2.1:2", "uu"), Some(Property::Amplify));
@@ -108,7 +108,7 @@ fn who_answers_receives_answers_in_all_its_network() {
         let (mut answers, asks) = (Answers::default(), asks.parse().unwrap());
         answers.delivered(host, "[2001:db8::1]:1".parse().unwrap(), &answer(1));
         answers.delivered(host, asks, QUERY);
-        answers.sent(host, asks, &answer(300)).map(|(property, _)| property)
+        answers.sent(Time::ZERO, host, asks, &answer(300)).map(|(property, _)| property)
     };
     assert_eq!(problem("[2001:db8::2]:2"), None);
     assert_eq!(problem("[2001:db8:0:1::1]:1"), Some(Property::Amplify));
@@ -126,9 +126,9 @@ fn who_answers_a_check_from_another_port_is_not_silent() {
     let (host, asked, answering) = (HostId(0), ([192, 0, 2, 1], 1).into(), ([192, 0, 2, 1], 2).into());
     let problem = |answered: &[u8]| {
         let mut answers = Answers::default();
-        answers.sent(host, asked, &Builder::binding_request(TransactionId([1; 12])).finish());
+        answers.sent(Time::ZERO, host, asked, &Builder::binding_request(TransactionId([1; 12])).finish());
         answers.delivered(host, answering, answered);
-        (0..600).find_map(|_| answers.sent(host, asked, QUERY)).map(|(property, _)| property)
+        (0..600).find_map(|_| answers.sent(Time::ZERO, host, asked, QUERY)).map(|(property, _)| property)
     };
     assert_eq!(problem(&Builder::binding_success(TransactionId([1; 12])).finish()), None);
     assert_eq!(problem(&Builder::binding_success(TransactionId([2; 12])).finish()), Some(Property::Unheard));
