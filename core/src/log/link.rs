@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::time::Duration;
 
 use super::store::{Held, Store};
@@ -49,12 +50,27 @@ pub(super) struct Link {
     later: BTreeMap<LogId, Time>,
 }
 
+/// What is to be sent of a log next.
+#[derive(Debug)]
+pub(super) struct Due {
+    /// Begins with one that is held.
+    pub(super) entries: Range<u64>,
+    pub(super) at: Time,
+    /// Whether it went on without these.
+    is_late: bool,
+}
+
 /// One log, as far as it concerns a linked device.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Peer {
     /// What the device holds: `start..next`.
     start: u64,
     next: u64,
+    /// What it went on without, and since when we know.
+    missing: Vec<Range<u64>>,
+    missed: Time,
+    /// The first entry of that which was not sent over this link.
+    filled: u64,
     /// `next` in what the device said when the link was made.
     initial: Option<u64>,
     /// The first entry not sent over this link.
@@ -101,7 +117,7 @@ impl Link {
     }
 
     /// Takes in what the device says it holds of a log. `false` if it speaks of too many.
-    pub(super) fn heard(&mut self, have: Have, now: Time) -> bool {
+    pub(super) fn heard(&mut self, have: &Have, now: Time) -> bool {
         if self.peers.len() >= limits::LOGS_OF_PEER && !self.peers.contains_key(&have.log) {
             return false;
         }
@@ -112,8 +128,15 @@ impl Link {
             .or_insert_with(|| Peer { initial: introduction.then_some(have.next), ..Peer::default() });
         peer.start = have.start;
         peer.next = have.next;
+        let was_known = |gap: &Range<u64>| {
+            peer.missing.iter().any(|known| known.start <= gap.start && gap.end <= known.end)
+        };
+        if !have.missing.iter().all(was_known) {
+            peer.missed = now;
+        }
+        peer.missing.clone_from(&have.missing);
         if have.again {
-            peer.sent = 0;
+            (peer.sent, peer.filled) = (0, 0);
             if peer.rewound.is_none_or(|last| now >= last) {
                 peer.rewound = Some(peer.rewound.map_or(now, |last| now.max(last + REWIND)));
             }
@@ -194,7 +217,8 @@ impl Link {
         let have = |log| {
             let held = store.get(log);
             let (start, next) = held.map_or((0, 0), |held| (held.start(), held.next()));
-            Have { log, start, next, again: false }
+            let missing = held.map_or(Vec::new(), |held| held.missing().to_vec());
+            Have { log, start, next, again: false, missing }
         };
         if let Some(left) = &mut self.introduce {
             if room == 0 {
@@ -246,13 +270,48 @@ impl Link {
     }
 
     /// What to send next of a log that is held, and when: `None` if the device has it all, or may not have it.
-    pub(super) fn due(&self, log: LogId, held: &Held, is_ours: bool) -> Option<(u64, Time)> {
+    pub(super) fn due(&self, log: LogId, held: &Held, is_ours: bool) -> Option<Due> {
         let since = self.since.filter(|_| log.device != self.device)?;
         let admitted = *held.admitted.get(&self.device)?;
-        let peer = self.peers.get(&log).copied().unwrap_or_default();
+        let unknown = Peer::default();
+        let peer = self.peers.get(&log).unwrap_or(&unknown);
+        let dues = [
+            self.next_due(peer, held, (admitted, since), is_ours),
+            self.late_due(peer, held, (admitted, since), is_ours),
+        ];
+        let mut due = dues.into_iter().flatten().min_by_key(|due| due.at)?;
+        due.at = peer.rewound.map_or(due.at, |rewound| due.at.max(rewound));
+        Some(due)
+    }
+
+    /// What the device went on without. It told all of that at once, so one of those who have it is to be first.
+    fn late_due(
+        &self,
+        peer: &Peer,
+        held: &Held,
+        (admitted, since): (u64, Time),
+        is_ours: bool,
+    ) -> Option<Due> {
+        let (first, until) = peer.missing.iter().find_map(|gap| {
+            let first = held.first_of(gap.start.max(admitted).max(peer.filled)..gap.end)?;
+            Some((first, gap.end))
+        })?;
+        let got = held.get(first)?.got.max(peer.missed);
+        let at = if is_ours { since } else { self.patience_ends(got, since) };
+        Some(Due { entries: first..until, at, is_late: true })
+    }
+
+    /// What comes after all that the device has.
+    fn next_due(
+        &self,
+        peer: &Peer,
+        held: &Held,
+        (admitted, since): (u64, Time),
+        is_ours: bool,
+    ) -> Option<Due> {
         let lacks = if peer.start < peer.next { peer.next.max(admitted) } else { admitted };
         let from = lacks.max(peer.sent);
-        let first = from.max(held.start());
+        let first = held.first_of(from..u64::MAX)?;
         let got = held.get(first)?.got;
         let at = match (is_ours, first == from) {
             (true, true) => since,
@@ -261,7 +320,7 @@ impl Link {
             // If we came later than what it lacks, it waits even longer for whoever has that: see `Log::wait_before`.
             (false, _) => self.patience_ends(got, since),
         };
-        Some((first, peer.rewound.map_or(at, |rewound| at.max(rewound))))
+        Some(Due { entries: first..u64::MAX, at, is_late: false })
     }
 
     /// Until when an entry of another author that came at `got` is kept back.
@@ -274,9 +333,10 @@ impl Link {
         is_ours || self.since.is_some_and(|since| self.patience_ends(got, since) <= now)
     }
 
-    /// Notes that the entries before `next` were sent.
-    pub(super) fn sent(&mut self, log: LogId, next: u64) {
-        self.peers.entry(log).or_default().sent = next;
+    /// Notes that the first `count` of what was due were sent.
+    pub(super) fn sent(&mut self, log: LogId, due: &Due, count: u64) {
+        let peer = self.peers.entry(log).or_default();
+        *if due.is_late { &mut peer.filled } else { &mut peer.sent } = due.entries.start + count;
     }
 
     /// Plans when entries of a log are sent.
@@ -286,8 +346,8 @@ impl Link {
         self.ready.retain(|ready| *ready != log);
         match due {
             None => {}
-            Some((_, at)) if at > now => {
-                self.later.insert(log, at);
+            Some(due) if due.at > now => {
+                self.later.insert(log, due.at);
             }
             // Ours is news to the device, and nobody else is expected to bring it.
             Some(_) if is_ours => self.ready.push_front(log),

@@ -12,7 +12,8 @@
 //!
 //! **Exactly once.** Only the entry that comes next is taken in, so an author's messages come in order and once. Where the
 //! author dropped what is next, its log having outgrown the limits, and nobody else has it, one goes on where it does. So one does after a while
-//! with a member who came later than what is next, and so may not have it, if the author itself cannot be reached: what follows would never come.
+//! with a member who came later than what is next, and so may not have it, if the author itself cannot be reached: what follows would wait for
+//! ever. What was gone on without stays welcome: members tell each other of such gaps, who has what is missing sends it, and it comes as history.
 //! For that, an author admits again, with whoever is new, all who have confirmed nothing so far.
 
 mod entry;
@@ -21,7 +22,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -42,8 +44,8 @@ const BATCH: usize = 12 * 1024;
 const STALLED: Duration = Duration::from_secs(6);
 
 /// How long the author of a log, or another member, has to bring what lies before the oldest entry of a member that came later. Longer than an
-/// attempt to connect takes, and than most networks are apart, since what is skipped does not come any more.
-const ABANDONED: Duration = Duration::from_secs(45);
+/// attempt to connect takes, since what comes after that comes out of order.
+const ABANDONED: Duration = Duration::from_secs(15);
 
 /// All logs of one meeting, as far as this device holds them.
 #[derive(Debug)]
@@ -66,27 +68,74 @@ pub struct Log {
 }
 
 /// How much of our log a device has taken in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Confirmed {
     /// The first entry that admits it.
     first: u64,
-    /// The first entry it has not.
+    /// The first entry it has neither taken in nor gone on without.
     next: u64,
-    /// The first entry of which the application was not told.
-    told: u64,
+    /// What it went on without, and would still take in.
+    missing: Vec<Range<u64>>,
+    /// What it has taken in, but the application was not told of.
+    untold: VecDeque<Range<u64>>,
 }
 
 impl Confirmed {
+    /// A device that is admitted from entry `first` on.
+    fn new(first: u64) -> Self {
+        Self { first, next: first, missing: Vec::new(), untold: VecDeque::new() }
+    }
+
     /// Whether the device was admitted before entry `seq` and has confirmed nothing.
     fn is_waiting(&self, seq: u64) -> bool {
         self.next == self.first && self.first < seq
     }
+
+    /// The first entry that the device would still take in.
+    fn lacks(&self) -> u64 {
+        self.missing.first().map_or(self.next, |gap| gap.start)
+    }
+
+    /// Takes in what the device says it holds. A run that has less than one before it had confirms nothing.
+    fn handle_have(&mut self, have: &Have) {
+        if have.start == have.next || have.next < self.next {
+            return;
+        }
+        for gap in std::mem::take(&mut self.missing) {
+            let (still, filled) = split(gap, &have.missing);
+            self.missing.extend(still);
+            self.untold.extend(filled);
+        }
+        if have.next > self.next {
+            // What it got and dropped before it could tell us cannot be told from what it went on without for good.
+            let taken = have.start.max(self.next)..have.next;
+            let (missing, _) = split(self.next..taken.start, &have.missing);
+            self.missing.extend(missing);
+            self.next = taken.end;
+            self.untold.push_back(taken);
+        }
+    }
+}
+
+/// Splits what lies in some `gaps`, which are in order, from what does not.
+fn split(range: Range<u64>, gaps: &[Range<u64>]) -> (Vec<Range<u64>>, Vec<Range<u64>>) {
+    let (mut within, mut between, mut from) = (Vec::new(), Vec::new(), range.start);
+    for gap in gaps {
+        let gap = gap.start.clamp(from, range.end)..gap.end.clamp(from, range.end);
+        between.push(from..gap.start);
+        from = gap.end;
+        within.push(gap);
+    }
+    between.push(from..range.end);
+    within.retain(|part| !part.is_empty());
+    between.retain(|part| !part.is_empty());
+    (within, between)
 }
 
 /// What the application may want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A device said something. Comes once for each message, in its author's order; never for one's own.
+    /// A device said something. Comes once for each message, in its author's order but for history; never for one's own.
     Message {
         /// The log it is in: who said it.
         log: LogId,
@@ -96,11 +145,11 @@ pub enum Event {
         at: UnixTime,
         /// What.
         text: String,
-        /// Whether it was said before we were connected to anyone who has it.
+        /// Whether it was said before we were connected to anyone who has it, or comes after what was said later.
         history: bool,
     },
-    /// A device has taken in what we said. Comes once for each message and device, in order; not for what it had to skip, or got and dropped
-    /// before it could tell us.
+    /// A device has taken in what we said. Comes once for each message and device, in order but for what came late; not for what it got and
+    /// dropped before it could tell us.
     Delivered {
         /// The message's number.
         seq: u64,
@@ -254,7 +303,7 @@ impl Log {
         let seq = self.store.get(self.me).map_or(0, |own| own.next());
         let mut admits: Vec<_> = self.newcomers.drain(..self.newcomers.len().min(MAX_ADMITS)).collect();
         for device in &admits {
-            self.confirmed.insert(*device, Confirmed { first: seq, next: seq, told: seq });
+            self.confirmed.insert(*device, Confirmed::new(seq));
         }
         if !admits.is_empty() {
             // Who is new may not pass on what came before, and those to whom that has not come could begin nowhere.
@@ -264,7 +313,7 @@ impl Log {
             admits.extend(unlinked.take(MAX_ADMITS - admits.len()).collect::<Vec<_>>());
         }
         let entry = Entry::write((self.meeting, self.me, seq), &self.signer, (cx.now, cx.unix), text, admits);
-        self.store.push(self.me, entry);
+        self.store.insert(self.me, seq, entry);
         self.store.make_room(self.confirmed_by_all());
         self.schedule_everywhere(self.me, cx.now);
         self.plan();
@@ -278,15 +327,17 @@ impl Log {
 
     fn waiting(&self) -> (usize, usize) {
         let confirmed = self.confirmed_by_all();
-        let memory =
-            self.store.get(self.me).into_iter().flat_map(|own| own.from(confirmed)).map(Entry::memory);
+        let waiting =
+            self.store.get(self.me).into_iter().flat_map(|own| own.run(own.start().max(confirmed)..u64::MAX));
+        let memory = waiting.map(Entry::memory);
         memory.fold((0, 0), |(count, bytes), memory| (count + 1, bytes + memory))
     }
 
     /// The first entry of ours that some device we wait for has not confirmed.
     fn confirmed_by_all(&self) -> u64 {
         let expected = |device| self.devices.get(device).copied().unwrap_or(false);
-        let confirmed = self.confirmed.iter().filter(|(device, _)| expected(device)).map(|(_, c)| c.next);
+        let confirmed =
+            self.confirmed.iter().filter(|(device, _)| expected(device)).map(|(_, it)| it.lacks());
         confirmed.min().unwrap_or_else(|| self.store.get(self.me).map_or(0, |own| own.next()))
     }
 
@@ -342,7 +393,7 @@ impl Log {
                 self.handle_confirmation(from, have)?;
             }
             let Some(link) = self.links.get_mut(&from) else { return Ok(()) };
-            if !link.heard(*have, now) {
+            if !link.heard(have, now) {
                 self.counters.too_many_logs += 1;
                 continue;
             }
@@ -359,14 +410,8 @@ impl Log {
         if self.store.get(self.me).is_some_and(|own| have.next > own.next()) {
             return Err(Misbehaved::Unwritten);
         }
-        if have.start < have.next
-            && let Some(confirmed) = self.confirmed.get_mut(&from)
-            && have.next > confirmed.next
-        {
-            if have.start > confirmed.next {
-                confirmed.told = confirmed.told.max(have.start);
-            }
-            confirmed.next = have.next;
+        if let Some(confirmed) = self.confirmed.get_mut(&from) {
+            confirmed.handle_have(have);
             self.unreported.insert(from);
         }
         Ok(())
@@ -384,13 +429,14 @@ impl Log {
             self.refuse(from, log, now);
             return Ok(());
         }
-        let before = self.store.get(log).map(|held| held.next());
+        let extent = |store: &Store| store.get(log).map(|held| (held.next(), held.missing().to_vec()));
+        let before = extent(&self.store);
         let result = frame
             .entries
             .iter()
             .zip(frame.from..)
             .try_for_each(|(entry, seq)| self.handle_entry((now, from), log, seq, entry));
-        if self.store.get(log).map(|held| held.next()) != before {
+        if extent(&self.store) != before {
             self.store.make_room(self.confirmed_by_all());
             self.links.values_mut().for_each(|link| link.tell_of(log, from, now));
             self.schedule_everywhere(log, now);
@@ -409,11 +455,12 @@ impl Log {
         entry: &wire::Entry<'_>,
     ) -> Result<(), Stop> {
         let place = (self.meeting, log, seq);
-        let next = self.store.get(log).map(|held| held.next());
-        if next.is_some_and(|next| seq < next) {
+        let held = self.store.get(log);
+        let next = held.map(|held| held.next());
+        let is_late = held.is_some_and(|held| held.may_fill(seq));
+        if next.is_some_and(|next| seq < next) && !is_late {
             self.counters.duplicates += 1;
-            let differs =
-                self.store.get(log).and_then(|held| held.get(seq)).is_some_and(|held| !held.says(entry));
+            let differs = held.and_then(|held| held.get(seq)).is_some_and(|held| !held.says(entry));
             return match differs.then(|| Entry::verify(place, entry, now)) {
                 None => Ok(()),
                 Some(None) => Err(Stop::Misbehaved(Misbehaved::Forged)),
@@ -422,7 +469,7 @@ impl Log {
         }
         let admits_us = entry.admits.contains(&self.me.device);
         let wait = self.wait_before((now, from), log, seq, next, admits_us);
-        if wait != Some(Duration::ZERO) {
+        if !is_late && wait != Some(Duration::ZERO) {
             self.counters.gaps += 1;
             self.refuse(from, log, now + wait.unwrap_or_default());
             return Err(Stop::Refused);
@@ -433,24 +480,21 @@ impl Log {
             return Err(Stop::Refused);
         }
         let entry = Entry::verify(place, entry, now).ok_or(Stop::Misbehaved(Misbehaved::Forged))?;
-        match next {
-            Some(next) if seq == next || self.store.skip_to(log, seq) => {}
-            // What was skipped to must wait until the rest is drained.
-            Some(_) => {
-                self.counters.no_room += 1;
-                self.refuse(from, log, now);
+        if next.is_none() {
+            let links = &self.links;
+            let head = links.values().filter_map(|link| link.initial(log)).max().unwrap_or(0);
+            // Its author begins where we may have it, unless it has no more. Others may know of a later entry that admits us again.
+            let is_rest = links.get(&from).is_some_and(|sender| sender.oldest(log) == Some(seq));
+            let start = if is_rest || from != log.device { 0 } else { seq };
+            if !self.store.begin(log, start, head, |device| links.contains_key(&device)) {
+                self.counters.unwanted += 1;
                 return Err(Stop::Refused);
             }
-            None => {
-                let head = self.links.values().filter_map(|link| link.initial(log)).max().unwrap_or(0);
-                let links = &self.links;
-                if !self.store.begin(log, seq, head, |device| links.contains_key(&device)) {
-                    self.counters.unwanted += 1;
-                    return Err(Stop::Refused);
-                }
-            }
         }
-        self.store.push(log, entry);
+        if let Some(held) = self.store.get_mut(log).filter(|held| seq > held.next()) {
+            held.skip_to(seq);
+        }
+        self.store.insert(log, seq, entry);
         Ok(())
     }
 
@@ -529,7 +573,7 @@ impl Log {
 
     fn next_frame(&mut self, cx: &mut Cx<'_>, device: DeviceId, max_bytes: usize) -> Option<Vec<u8>> {
         let link = self.links.get_mut(&device)?;
-        let room = max_bytes.saturating_sub(16) / Have::SIZE;
+        let room = max_bytes.saturating_sub(Haves::HEADER) / Have::SIZE;
         let is_welcome = |log: LogId| self.store.has_ample_room() && self.devices.contains_key(&log.device);
         if let Some(haves) = link.haves(&self.store, room, cx.now, is_welcome) {
             return Some(Frame::Have(haves).encode());
@@ -551,13 +595,14 @@ impl Log {
                 link.drop_ready(log);
                 continue;
             };
-            let Some((from, _)) = link.due(log, held, is_ours).filter(|(_, at)| *at <= cx.now) else {
+            let Some(due) = link.due(log, held, is_ours).filter(|due| due.at <= cx.now) else {
                 link.schedule(log, held, is_ours, cx.now);
                 continue;
             };
+            let from = due.entries.start;
             let mut size = Entries::HEADER;
             let mut entries = Vec::new();
-            for entry in held.from(from) {
+            for entry in held.run(due.entries.clone()) {
                 let most = if entries.is_empty() { max_bytes } else { max_bytes.min(BATCH) };
                 size += entry.wire_size();
                 if size > most || !link.may_go_along(entry.got, is_ours, cx.now) {
@@ -568,12 +613,14 @@ impl Log {
             if entries.is_empty() {
                 return None;
             }
-            link.sent(log, from + entries.len() as u64);
+            link.sent(log, &due, entries.len() as u64);
             if is_planted(Mutant::EarlyDelivered)
                 && is_ours
                 && let Some(confirmed) = self.confirmed.get_mut(&device)
             {
-                confirmed.next = confirmed.next.max(from + entries.len() as u64);
+                let sent = confirmed.next.max(from)..from + entries.len() as u64;
+                confirmed.next = sent.end.max(confirmed.next);
+                confirmed.untold.push_back(sent);
                 self.unreported.insert(device);
             }
             link.schedule(log, held, is_ours, cx.now);
@@ -585,14 +632,12 @@ impl Log {
     /// The next thing for the application. While it is not drained, and much waits, no entries are taken in.
     pub fn pop_event(&mut self) -> Option<Event> {
         while let Some(to) = self.unreported.first().copied() {
-            if let Some(confirmed) = self.confirmed.get_mut(&to)
-                && confirmed.told < confirmed.next
-            {
-                let seq = confirmed.told;
-                confirmed.told += 1;
-                return Some(Event::Delivered { seq, to });
+            let untold = self.confirmed.get_mut(&to).map(|confirmed| &mut confirmed.untold);
+            match untold.and_then(|untold| Some((untold.front_mut()?.next(), untold))) {
+                Some((Some(seq), _)) => return Some(Event::Delivered { seq, to }),
+                Some((None, untold)) => _ = untold.pop_front(),
+                None => _ = self.unreported.remove(&to),
             }
-            self.unreported.remove(&to);
         }
         let Unread { log, seq, entry, history } = self.store.pop_unread()?;
         Some(Event::Message { log, seq, at: entry.at, text: entry.text.into(), history })

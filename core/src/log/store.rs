@@ -1,9 +1,10 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 
 use super::entry::Entry;
 use crate::base::{DeviceId, Time};
 use crate::limits;
-use crate::wire::frame::log::{Admission, LogId};
+use crate::wire::frame::log::{Admission, LogId, MAX_MISSING};
 
 /// All logs of a meeting that are held, ours among them, within the limits on their number and size.
 #[derive(Debug)]
@@ -15,17 +16,21 @@ pub(super) struct Store {
     forgotten: BTreeMap<DeviceId, u64>,
     entries: usize,
     bytes: usize,
-    /// The logs of the entries that were not shown yet, in the order in which they came.
-    unread: VecDeque<LogId>,
+    /// The entries that were not shown yet, in the order in which they came.
+    unread: VecDeque<(LogId, u64)>,
     unread_bytes: usize,
 }
 
-/// What is held of one log: entries without a gap.
+/// What is held of one log: `start..next`, and of what is before that whatever came.
 #[derive(Debug)]
 pub(super) struct Held {
-    entries: VecDeque<Entry>,
-    /// The first entry not held.
+    entries: BTreeMap<u64, Entry>,
+    /// From here on there is no gap.
+    start: u64,
+    /// The first entry after all that are held.
     next: u64,
+    /// What was gone on without, in order, all before `start`: still welcome.
+    missing: Vec<Range<u64>>,
     bytes: usize,
     /// From which entry on a device may have the log, for the devices that it is known of.
     pub(super) admitted: BTreeMap<DeviceId, u64>,
@@ -33,7 +38,9 @@ pub(super) struct Held {
     pub(super) admission: Option<Admission>,
     /// Entries before this one were said before we were connected to anyone who has them.
     head: u64,
-    /// The first entry not shown yet.
+    /// The entries that were not shown yet.
+    unread: BTreeSet<u64>,
+    /// The newest entry shown: those before it come late.
     shown: u64,
 }
 
@@ -89,8 +96,8 @@ impl Store {
             && self.forgotten.get(&log.device).is_none_or(|&run| log.incarnation.0 > run)
     }
 
-    /// Begins to hold a log from entry `start` on, forgetting another one if there are too many. `false` if that cannot
-    /// be.
+    /// Begins to hold a log from entry `start` on, of which those before `head` are history, forgetting another log if there are
+    /// too many. `false` if that cannot be.
     pub(super) fn begin(
         &mut self,
         log: LogId,
@@ -134,56 +141,41 @@ impl Store {
         true
     }
 
-    /// Adds the next entry of a log that is held. An entry of ours counts as shown.
-    pub(super) fn push(&mut self, log: LogId, entry: Entry) {
+    /// Adds an entry of a log that is held: the next, or one that is missing. An entry of ours counts as shown.
+    pub(super) fn insert(&mut self, log: LogId, seq: u64, entry: Entry) {
         let Some(held) = self.logs.get_mut(&log) else { return };
         let memory = entry.memory();
         for device in &entry.admits {
-            if held.admitted.len() < limits::LOG_DEVICES {
-                held.admitted.entry(*device).or_insert(held.next);
+            if held.admitted.len() < limits::LOG_DEVICES || held.admitted.contains_key(device) {
+                let first = held.admitted.entry(*device).or_insert(seq);
+                *first = seq.min(*first);
             }
         }
-        if held.admission.is_none() && log != self.me && entry.admits.contains(&self.me.device) {
-            held.admission = Some(entry.admission(held.next));
+        let is_first = held.admission.as_ref().is_none_or(|admission| seq < admission.seq);
+        if is_first && log != self.me && entry.admits.contains(&self.me.device) {
+            held.admission = Some(entry.admission(seq));
         }
-        held.entries.push_back(entry);
-        held.next += 1;
+        if log != self.me {
+            self.unread.push_back((log, seq));
+            self.unread_bytes += memory;
+            held.unread.insert(seq);
+        }
+        held.insert(seq, entry);
         held.bytes += memory;
         self.entries += 1;
         self.bytes += memory;
-        if log == self.me {
-            held.shown = held.next;
-        } else {
-            self.unread.push_back(log);
-            self.unread_bytes += memory;
-        }
-    }
-
-    /// Gives up the entries that are held of a log, to go on at `start`: nobody who is here has what lies between.
-    /// `false` if some of them were not shown yet.
-    pub(super) fn skip_to(&mut self, log: LogId, start: u64) -> bool {
-        let Some(held) = self.logs.get_mut(&log) else { return false };
-        if !held.is_shown() || start < held.next {
-            return false;
-        }
-        self.entries -= held.entries.len();
-        self.bytes -= held.bytes;
-        held.entries.clear();
-        held.bytes = 0;
-        held.next = start;
-        held.shown = start;
-        true
     }
 
     /// The next entry to show.
     pub(super) fn pop_unread(&mut self) -> Option<Unread> {
-        let log = self.unread.pop_front()?;
+        let (log, seq) = self.unread.pop_front()?;
         let held = self.logs.get_mut(&log)?;
-        let seq = held.shown;
         let entry = held.get(seq)?.clone();
-        held.shown += 1;
+        held.unread.remove(&seq);
         self.unread_bytes -= entry.memory();
-        Some(Unread { log, seq, entry, history: seq < held.head })
+        let history = seq < held.head || seq < held.shown;
+        held.shown = held.shown.max(seq);
+        Some(Unread { log, seq, entry, history })
     }
 
     /// Drops the oldest entries of the largest logs until the limits hold: those that were shown, and of our own those
@@ -192,8 +184,10 @@ impl Store {
         while self.entries > limits::LOG_ENTRIES || self.bytes > limits::LOG_BYTES {
             let me = self.me;
             let dispensable = |id: LogId, held: &Held| {
-                let until = if id == me { confirmed } else { held.shown };
-                !held.entries.is_empty() && held.start() < until
+                let oldest = held.entries.first_key_value();
+                oldest.is_some_and(
+                    |(seq, _)| if id == me { *seq < confirmed } else { !held.unread.contains(seq) },
+                )
             };
             let largest = self
                 .logs
@@ -201,7 +195,8 @@ impl Store {
                 .filter(|(id, held)| dispensable(**id, held))
                 .max_by_key(|(_, held)| held.bytes);
             let Some((_, held)) = largest else { return };
-            let Some(entry) = held.entries.pop_front() else { return };
+            let Some((seq, entry)) = held.entries.pop_first() else { return };
+            held.start = held.start.max(seq + 1);
             held.bytes -= entry.memory();
             self.bytes -= entry.memory();
             self.entries -= 1;
@@ -212,7 +207,8 @@ impl Store {
     #[cfg(test)]
     pub(super) fn size(&self) -> (usize, usize) {
         let entries = self.logs.values().map(|held| held.entries.len()).sum::<usize>();
-        let bytes = self.logs.values().flat_map(|held| &held.entries).map(Entry::memory).sum::<usize>();
+        let bytes =
+            self.logs.values().flat_map(|held| held.entries.values()).map(Entry::memory).sum::<usize>();
         assert_eq!((entries, bytes), (self.entries, self.bytes), "the accounts are wrong");
         (entries, bytes)
     }
@@ -221,19 +217,60 @@ impl Store {
 impl Held {
     fn new(start: u64, head: u64) -> Self {
         Self {
-            entries: VecDeque::new(),
+            entries: BTreeMap::new(),
+            start,
             next: start,
+            missing: Vec::new(),
             bytes: 0,
             admitted: BTreeMap::new(),
             admission: None,
             head,
-            shown: start,
+            unread: BTreeSet::new(),
+            shown: 0,
         }
     }
 
-    /// The oldest entry held; [`Held::next`] if none is.
+    /// Goes on at `start`: nobody who is here has what lies between. That is still welcome, unless much is missing already.
+    pub(super) fn skip_to(&mut self, start: u64) {
+        if self.missing.len() < MAX_MISSING && self.next < start {
+            self.missing.push(self.next..start);
+        }
+        (self.start, self.next) = (start, start);
+    }
+
+    fn insert(&mut self, seq: u64, entry: Entry) {
+        self.entries.insert(seq, entry);
+        if seq == self.next {
+            self.next += 1;
+        }
+        let mut left = Vec::new();
+        for gap in self.missing.drain(..) {
+            left.extend([gap.start..gap.end.min(seq), gap.start.max(seq + 1)..gap.end]);
+        }
+        left.retain(|gap| !gap.is_empty());
+        self.missing = left;
+        while self.start > 0 && self.entries.contains_key(&(self.start - 1)) {
+            self.start -= 1;
+        }
+    }
+
+    /// What was gone on without.
+    pub(super) fn missing(&self) -> &[Range<u64>] {
+        &self.missing
+    }
+
+    /// Whether an entry is missing and may come now: not if that would leave too many gaps.
+    pub(super) fn may_fill(&self, seq: u64) -> bool {
+        let mut gaps = self.missing.iter();
+        gaps.any(|gap| {
+            let is_at_edge = seq == gap.start || seq + 1 == gap.end;
+            gap.contains(&seq) && (is_at_edge || self.missing.len() < MAX_MISSING)
+        })
+    }
+
+    /// The oldest entry from which on there is no gap; [`Held::next`] if none is held.
     pub(super) fn start(&self) -> u64 {
-        self.next - self.entries.len() as u64
+        self.start
     }
 
     /// The first entry not held.
@@ -242,22 +279,32 @@ impl Held {
     }
 
     pub(super) fn get(&self, seq: u64) -> Option<&Entry> {
-        self.entries.get(usize::try_from(seq.checked_sub(self.start())?).ok()?)
+        self.entries.get(&seq)
     }
 
-    /// The entries from `seq` on.
-    pub(super) fn from(&self, seq: u64) -> impl Iterator<Item = &Entry> {
-        let skipped = usize::try_from(seq.saturating_sub(self.start())).unwrap_or(usize::MAX);
-        self.entries.iter().skip(skipped)
+    /// The first entry of some that is held.
+    pub(super) fn first_of(&self, range: Range<u64>) -> Option<u64> {
+        let mut held = (!range.is_empty()).then(|| self.entries.range(range)).into_iter().flatten();
+        held.next().map(|(seq, _)| *seq)
+    }
+
+    /// The entries from the first of some on, up to the first that is not held.
+    pub(super) fn run(&self, range: Range<u64>) -> impl Iterator<Item = &Entry> {
+        let seqs = range.start..;
+        self.entries
+            .range(range)
+            .zip(seqs)
+            .take_while(|((seq, _), next)| *seq == next)
+            .map(|((_, entry), _)| entry)
     }
 
     /// When the newest entry held came.
     pub(super) fn newest(&self) -> Option<Time> {
-        self.entries.back().map(|entry| entry.got)
+        self.entries.values().next_back().map(|entry| entry.got)
     }
 
     fn is_shown(&self) -> bool {
-        self.shown == self.next
+        self.unread.is_empty()
     }
 }
 
@@ -283,7 +330,7 @@ mod tests {
         let all = u16::try_from(limits::LOGS).unwrap();
         for device in 1..all {
             assert!(store.begin(log(device, 5), 0, 0, |_| false));
-            store.push(log(device, 5), entry(10_000 - u64::from(device)));
+            store.insert(log(device, 5), 0, entry(10_000 - u64::from(device)));
         }
         assert!(!store.begin(log(all, 5), 0, 0, |_| false), "nothing was shown yet");
         while store.pop_unread().is_some() {}
@@ -304,7 +351,7 @@ mod tests {
         for (device, count) in [(1, 10), (2, limits::LOG_ENTRIES)] {
             assert!(store.begin(log(device, 1), 0, 0, |_| false));
             for n in 0..count {
-                store.push(log(device, 1), entry(n as u64));
+                store.insert(log(device, 1), n as u64, entry(n as u64));
                 store.pop_unread();
                 store.make_room(0);
             }

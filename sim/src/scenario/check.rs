@@ -46,7 +46,7 @@ const LISTED: usize = 20;
 /// Follows a run from outside the nodes.
 ///
 /// Safety, at every event: no message is invented, altered, misattributed, delivered twice to one run of a node, out of
-/// its author's order, to its own author or into another meeting; nothing is acknowledged twice or before it
+/// its author's order unless marked as history, to its own author or into another meeting; nothing is acknowledged twice or before it
 /// arrived; nobody is connected twice, or to itself, or to who is not in the meeting.
 ///
 /// Liveness, when asked: whoever can connect by the oracle is connected, what was said has arrived and is acknowledged, with whom
@@ -253,8 +253,8 @@ impl Checker {
                 self.connected(at, who, *meeting, (*member, *device))
             }
             Event::Disconnected { meeting, device, .. } => self.disconnected(at, who, *meeting, *device),
-            Event::Message { meeting, from, device, seq, text, .. } => {
-                self.message(at, who, *meeting, (*from, *device), *seq, text)
+            Event::Message { meeting, from, device, seq, text, history, .. } => {
+                self.message(at, who, *meeting, (*from, *device), (*seq, *history), text)
             }
             Event::Sent { meeting, tag, seq } => self.sent(who, *meeting, tag.0, *seq),
             Event::Delivered { meeting, seq, to } => self.delivered(at, who, *meeting, *seq, *to),
@@ -325,7 +325,7 @@ impl Checker {
         who: usize,
         meeting: MeetingHandle,
         (member, device): (MemberId, DeviceId),
-        seq: u64,
+        (seq, history): (u64, bool),
         text: &str,
     ) -> Option<Wrong> {
         let Some(&index) = self.by_text.get(text) else {
@@ -354,8 +354,12 @@ impl Checker {
         self.pairs.through |= !self.best[said.author][who].direct;
         self.pairs.passed_on |= !listener.connected.contains_key(&(said.meeting, said.author));
         self.pairs.said_alone |= said.audience.is_empty();
-        let last = listener.last_heard.insert((said.meeting, said.author, said.run), seq);
-        let last = last.filter(|last| *last >= seq)?;
+        let newest = listener.last_heard.entry((said.meeting, said.author, said.run)).or_insert(seq);
+        let last = std::mem::replace(newest, seq.max(*newest));
+        self.pairs.late |= last > seq;
+        if last <= seq || history {
+            return None;
+        }
         Some((Property::Order, format!("heard {text:?}, number {seq}, after number {last}")))
     }
 

@@ -12,7 +12,7 @@ use crate::engine::Clock;
 use crate::net::{Behavior, BoxRules, DropReason, Gateway, Verdict, Why};
 
 /// All marks: an id that stays, and what it means.
-pub const MARKS: [(&str, &str); 69] = [
+pub const MARKS: [(&str, &str); 70] = [
     ("open", "a member on the internet itself was connected"),
     ("firewall", "a member behind a firewall was connected"),
     ("stacked", "a member behind two boxes was connected"),
@@ -64,6 +64,7 @@ pub const MARKS: [(&str, &str); 69] = [
     ("drop-exhausted", "a NAT had no room for a mapping"),
     ("duplicated", "a link duplicated a packet"),
     ("history", "a newcomer was told what had been said before"),
+    ("late", "something was heard after what its author said later"),
     ("passed-on", "something was heard from others than its author"),
     ("through-members", "something was heard from one to whom nobody there can connect"),
     ("to-nobody", "something was said while alone, and delivered later"),
@@ -112,6 +113,7 @@ impl Marks {
             }
         }
         marks.reach_if("duplicated", run.counts.duplicated > 0);
+        marks.reach_if("late", pairs.late);
         marks.reach_if("passed-on", pairs.passed_on);
         marks.reach_if("through-members", pairs.through);
         marks.reach_if("to-nobody", pairs.said_alone);
@@ -279,6 +281,8 @@ pub(super) struct Pairs {
     pub(super) connected: BTreeSet<(usize, usize)>,
     /// Whether something was heard from somebody else than its author.
     pub(super) passed_on: bool,
+    /// A message was heard after one that its author said later.
+    pub(super) late: bool,
     /// Whether something was heard from somebody who cannot be connected to.
     pub(super) through: bool,
     /// Whether something that was said to nobody was delivered.

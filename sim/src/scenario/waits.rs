@@ -26,6 +26,8 @@ pub(super) struct Waits {
     ends: BTreeMap<Pair, (Time, Property)>,
     /// Since when two can meet.
     able: BTreeMap<Pair, Time>,
+    /// Since when there have been members between two who cannot meet.
+    joined: BTreeMap<Pair, Time>,
     /// Since when somebody could have found somebody.
     finds: BTreeMap<(usize, u8), Time>,
     /// Since when somebody has had to be told that something is wrong.
@@ -59,6 +61,15 @@ impl Waits {
             self.able.entry(pair).or_insert(now);
         } else {
             self.able.remove(&pair);
+        }
+    }
+
+    /// Whether two who cannot meet now have members between them, in a meeting that all are in.
+    pub(super) fn joined(&mut self, now: Time, pair: Pair, joined: bool) {
+        if joined {
+            self.joined.entry(pair).or_insert(now);
+        } else {
+            self.joined.remove(&pair);
         }
     }
 
@@ -103,6 +114,8 @@ impl Waits {
     pub(super) fn heard(&mut self, at: Time, said: Time, pair: Pair) {
         if let Some(able) = self.able.get(&pair) {
             self.sample(Property::Hear, said.max(*able), at);
+        } else if let Some(joined) = self.joined.get(&pair) {
+            self.sample(Property::Passage, said.max(*joined), at);
         }
     }
 

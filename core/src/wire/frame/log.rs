@@ -3,6 +3,8 @@
 //! A body is a kind, then a map with integer keys. Of every list the length is known before its elements are read,
 //! and nothing is allocated for elements that are not there.
 
+use std::ops::Range;
+
 use minicbor::data::Type;
 use minicbor::decode::{Decoder, Error};
 use minicbor::encode::Encoder;
@@ -22,7 +24,7 @@ pub const MAX_TEXT: usize = 8 * 1024;
 pub const MAX_ADMITS: usize = 128;
 
 /// The most items of one [`Frame::Have`].
-pub const MAX_HAVES: usize = 160;
+pub const MAX_HAVES: usize = 100;
 
 /// One log: what one device says in one meeting during one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,8 +57,11 @@ pub struct Haves {
     pub more: bool,
 }
 
+/// The most gaps of a log that a device says it would still like to be filled.
+pub const MAX_MISSING: usize = 4;
+
 /// What a device holds of one log: the entries `start..next`, without a gap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Have {
     /// The log.
     pub log: LogId,
@@ -66,6 +71,9 @@ pub struct Have {
     pub next: u64,
     /// Whether what was sent beyond `next` was thrown away, and is to be sent again.
     pub again: bool,
+    /// What it went on without before `start`, and takes in late: ranges that are not empty, in order, apart from each other; at most
+    /// [`MAX_MISSING`].
+    pub missing: Vec<Range<u64>>,
 }
 
 /// Entries of one log, one after the other.
@@ -160,11 +168,15 @@ impl<'b> Frame<'b> {
             Self::Have(haves) => {
                 e.u32(HAVE)?.map(2)?.u8(0)?.array(haves.logs.len() as u64)?;
                 for have in &haves.logs {
-                    e.map(if have.again { 5 } else { 4 })?;
+                    e.map(4 + u64::from(have.again) + u64::from(!have.missing.is_empty()))?;
                     e.u8(0)?.bytes(&have.log.device.0)?.u8(1)?.u64(have.log.incarnation.0)?;
                     e.u8(2)?.u64(have.start)?.u8(3)?.u64(have.next)?;
                     if have.again {
                         e.u8(4)?.bool(true)?;
+                    }
+                    if !have.missing.is_empty() {
+                        let ends = have.missing.iter().flat_map(|gap| [gap.start, gap.end]);
+                        e.u8(5)?.bytes(&ends.flat_map(u64::to_be_bytes).collect::<Vec<_>>())?;
                     }
                 }
                 e.u8(1)?.bool(haves.more)?;
@@ -210,9 +222,14 @@ impl Entries<'_> {
     pub const HEADER: usize = 1 + 1 + 4 + 34 + 9 + 9 + 3;
 }
 
+impl Haves {
+    /// An upper bound of the size of a [`Haves`] frame without its items, in bytes.
+    pub const HEADER: usize = 16;
+}
+
 impl Have {
     /// An upper bound of the item's size within a frame, in bytes.
-    pub const SIZE: usize = 1 + 5 + 34 + 9 + 9 + 9 + 1;
+    pub const SIZE: usize = 1 + 6 + 34 + 9 + 9 + 9 + 1 + 2 + 16 * MAX_MISSING;
 }
 
 /// Devices as one byte string: 32 bytes each.
@@ -250,7 +267,8 @@ fn haves(d: &mut Decoder<'_>) -> Result<Haves, Malformed> {
 }
 
 fn have(d: &mut Decoder<'_>) -> Result<Have, Malformed> {
-    let (mut device, mut incarnation, mut start, mut next, mut again) = (None, None, None, None, false);
+    let (mut device, mut incarnation, mut start, mut next) = (None, None, None, None);
+    let (mut again, mut missing) = (false, Vec::new());
     for_each_key(d, |d, key| {
         match key {
             0 => device = Some(array(d)?),
@@ -258,13 +276,29 @@ fn have(d: &mut Decoder<'_>) -> Result<Have, Malformed> {
             2 => start = Some(d.u64()?),
             3 => next = Some(d.u64()?),
             4 => again = d.bool()?,
+            5 => missing = gaps(d.bytes()?)?,
             _ => skip(d)?,
         }
         Ok(())
     })?;
     let log = log_id(device, incarnation)?;
     let (start, next) = start.zip(next).filter(|(start, next)| start <= next).ok_or(Malformed)?;
-    Ok(Have { log, start, next, again })
+    if missing.last().is_some_and(|last| last.end > start) {
+        return Err(Malformed);
+    }
+    Ok(Have { log, start, next, again, missing })
+}
+
+/// Gaps: 16 bytes each, the first entry that is missing and the first after it that is not.
+fn gaps(bytes: &[u8]) -> Result<Vec<Range<u64>>, Malformed> {
+    let (ends, rest) = bytes.as_chunks::<8>();
+    let ends: Vec<_> = ends.iter().map(|end| u64::from_be_bytes(*end)).collect();
+    let (gaps, odd) = ends.as_chunks::<2>();
+    let is_good = rest.is_empty() && odd.is_empty() && gaps.len() <= MAX_MISSING;
+    if !is_good || !ends.is_sorted_by(|a, b| a < b) {
+        return Err(Malformed);
+    }
+    Ok(gaps.iter().map(|[from, until]| *from..*until).collect())
 }
 
 fn entries<'b>(d: &mut Decoder<'b>) -> Result<Entries<'b>, Malformed> {
@@ -379,9 +413,10 @@ mod tests {
     fn frames() -> Vec<Frame<'static>> {
         let at = UnixTime::from_millis(1_700_000_000_000);
         let entry = |text, admits| Entry { at, text, admits, signature: [5; 64] };
-        let have = |again| Have { log: log(), start: 1, next: 300, again };
+        let have = |again| Have { log: log(), start: 9, next: 300, again, missing: vec![] };
+        let gaps = Have { missing: vec![0..1, 4..9], ..have(false) };
         vec![
-            Frame::Have(Haves { logs: vec![have(false), have(true)], more: true }),
+            Frame::Have(Haves { logs: vec![have(false), have(true), gaps], more: true }),
             Frame::Have(Haves::default()),
             Frame::Entries(Entries {
                 log: log(),
@@ -408,11 +443,14 @@ mod tests {
 
     #[test]
     fn golden_vector() {
-        let have = Have { log: log(), start: 1, next: 300, again: true };
+        let have = Have { log: log(), start: 9, next: 300, again: true, missing: vec![1..2, 4..8] };
         let bytes = Frame::Have(Haves { logs: vec![have], more: false }).encode();
-        let mut expected = vec![0x00, 0xa2, 0x00, 0x81, 0xa5, 0x00, 0x58, 0x20];
+        let mut expected = vec![0x00, 0xa2, 0x00, 0x81, 0xa6, 0x00, 0x58, 0x20];
         expected.extend([3; 32]);
-        expected.extend([0x01, 0x09, 0x02, 0x01, 0x03, 0x19, 0x01, 0x2c, 0x04, 0xf5, 0x01, 0xf4]);
+        expected.extend([0x01, 0x09, 0x02, 0x09, 0x03, 0x19, 0x01, 0x2c, 0x04, 0xf5]);
+        expected.extend([0x05, 0x58, 0x20]);
+        [1_u64, 2, 4, 8].iter().for_each(|end| expected.extend(end.to_be_bytes()));
+        expected.extend([0x01, 0xf4]);
         assert_eq!(bytes, expected);
     }
 
@@ -441,11 +479,19 @@ mod tests {
 
     #[test]
     fn what_no_frame_may_hold() {
-        let backwards = Have { log: log(), start: 2, next: 1, again: false };
-        let too_many = vec![Have { log: log(), start: 0, next: 0, again: false }; MAX_HAVES + 1];
-        for logs in [vec![backwards], too_many] {
-            assert_eq!(Frame::parse(&Frame::Have(Haves { logs, more: false }).encode()), Err(Malformed));
-        }
+        let have = |start, next, missing| Have { log: log(), start, next, again: false, missing };
+        let parses = |logs| Frame::parse(&Frame::Have(Haves { logs, more: false }).encode()).is_ok();
+        assert!(parses(vec![have(1, 1, vec![])]));
+        assert!(!parses(vec![have(2, 1, vec![])]));
+        assert!(!parses(vec![have(0, 0, vec![]); MAX_HAVES + 1]));
+        let few: Vec<_> = (0..MAX_MISSING as u64).map(|n| 2 * n..2 * n + 1).collect();
+        assert!(parses(vec![have(9, 9, few.clone())]));
+        let too_many = (0..=MAX_MISSING as u64).map(|n| 2 * n..2 * n + 1).collect();
+        let touching = vec![0..2, 2..4];
+        let disordered = few.into_iter().rev().collect();
+        let (late, empty) = (vec![0..1, 7..10], vec![0..1, 3..3]);
+        let wrong = [late, empty, touching, disordered, too_many];
+        wrong.into_iter().for_each(|missing| assert!(!parses(vec![have(9, 9, missing)])));
         let long = "x".repeat(MAX_TEXT + 1);
         let entries = |from, text, admits| {
             let entry = Entry { at: UnixTime::default(), text, admits, signature: [0; 64] };
@@ -473,9 +519,11 @@ mod tests {
         let size = Entries::HEADER + Entry::size(MAX_TEXT, MAX_ADMITS);
         let bytes = Frame::Entries(Entries { log: id, from: u64::MAX - 1, entries: vec![entry] }).encode();
         assert!(bytes.len() <= size && size <= MAX_BODY, "{} {size}", bytes.len());
-        let have = Have { log: id, start: u64::MAX, next: u64::MAX, again: true };
+        let missing = (0..MAX_MISSING as u64).map(|n| u64::MAX - 10 + 2 * n..u64::MAX - 9 + 2 * n).collect();
+        let have = Have { log: id, start: u64::MAX, next: u64::MAX, again: true, missing };
         let bytes = Frame::Have(Haves { logs: vec![have; MAX_HAVES], more: true }).encode();
-        assert!(bytes.len() <= MAX_HAVES * Have::SIZE + 16 && bytes.len() <= MAX_BODY, "{}", bytes.len());
+        let most = MAX_HAVES * Have::SIZE + Haves::HEADER;
+        assert!(bytes.len() <= most && most <= MAX_BODY, "{} {most}", bytes.len());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What is still owed: what has to come true once nothing more happens, by whom and to whom.
 
+use std::collections::BTreeMap;
+
 use folkmoot_core::base::Time;
 
 use super::{Checker, Said};
@@ -36,11 +38,18 @@ impl Checker {
     pub(in crate::scenario) fn look_around(&mut self, now: Time) {
         let count = self.people.len();
         for who in 0..count {
+            let mut ways_in = BTreeMap::new();
             for to in (0..count).filter(|to| *to != who) {
                 for meeting in self.people[who].ever_joined.clone() {
                     let pair = (who, to, meeting);
                     let both = [who, to].iter().all(|it| self.people[*it].joined.contains(&meeting));
-                    self.waits.able(now, pair, both && self.can_meet(who, to));
+                    let able = both && self.can_meet(who, to);
+                    let joined = both && !able && {
+                        let ways = ways_in.entry(meeting).or_insert_with(|| self.ways_in(meeting, who));
+                        ways[to].is_some()
+                    };
+                    self.waits.able(now, pair, able);
+                    self.waits.joined(now, pair, joined);
                     let owed = self.is_owed(Owed::Connection { who, to, meeting });
                     self.waits.connection(now, pair, owed);
                     let ends = [
@@ -180,8 +189,12 @@ impl Checker {
         if !is_here || !is_expected || !self.is_in(to, said.meeting) {
             return false;
         }
-        let pass = |a, b| self.is_in(b, said.meeting) && self.can_meet(a, b);
-        ways(said.author, self.people.len(), pass)[to].is_some()
+        self.ways_in(said.meeting, said.author)[to].is_some()
+    }
+
+    /// From whom each member of a meeting first hears what somebody says there.
+    fn ways_in(&self, meeting: u8, author: usize) -> Vec<Option<usize>> {
+        ways(author, self.people.len(), |a, b| self.is_in(b, meeting) && self.can_meet(a, b))
     }
 
     fn explain(&self, owed: Owed) -> String {
