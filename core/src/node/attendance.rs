@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::api::{MeetingHandle, Progress, RequestId, Tag};
 use super::context::Context;
+use super::gossip::News;
 use crate::base::{Cx, DeviceId, Time, UnixTime, Wake};
 use crate::limits;
 use crate::log::Log;
@@ -63,6 +64,8 @@ pub(super) struct Open {
     pub(super) own: Record,
     /// Devices connected in this meeting.
     pub(super) present: BTreeSet<DeviceId>,
+    /// Whom the others are about to be told of.
+    pub(super) news: News,
     epochs_checked: Time,
     nobody_told: Time,
     last_status: Option<Progress>,
@@ -127,6 +130,7 @@ impl Open {
             log,
             own,
             present: BTreeSet::new(),
+            news: News::default(),
             epochs_checked: cx.now,
             nobody_told: cx.now,
             last_status: None,
@@ -197,7 +201,7 @@ impl Open {
         let epochs = Some(Wake::new(self.next_epoch_check(), "meeting.epochs"));
         let alone = self.rendezvous.alone_since().is_some();
         let nobody = alone.then(|| Wake::new(self.nobody_told + NOBODY, "meeting.nobody"));
-        let own = Wake::earliest(epochs, nobody);
+        let own = Wake::earliest(self.news.next_wake(), Wake::earliest(epochs, nobody));
         Wake::earliest(own, Wake::earliest(self.rendezvous.next_wake(), self.log.next_wake()))
     }
 }

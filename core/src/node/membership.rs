@@ -164,7 +164,7 @@ impl Node {
     }
 
     /// Tells one member of others, who it probably knows, by the digests of their records.
-    fn offer(&mut self, device: DeviceId, handle: MeetingHandle, digests: &[Digest]) {
+    pub(super) fn offer(&mut self, device: DeviceId, handle: MeetingHandle, digests: &[Digest]) {
         for digests in digests.chunks(MAX_DIGESTS) {
             let Some(dial) = self.links.dial_mut(device) else { return };
             dial.offered += digests.len();
@@ -173,17 +173,21 @@ impl Node {
     }
 
     /// Tells every member who is connected, but the one who told us, of a record that is news. Whom a member told of, others
-    /// in a large meeting have heard of from that member too.
+    /// in a large meeting have heard of from that member too: it has time.
     pub(super) fn spread(&mut self, handle: MeetingHandle, record: &Record, by: Option<DeviceId>) {
-        let present = self.present(handle);
-        let is_stale = by.is_some() && present.len() > FEW;
-        for device in present {
-            if Some(device) == by || device == record.device() {
-                continue;
+        let now = self.context.now;
+        let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) else {
+            return;
+        };
+        if let Some(by) = by.filter(|_| open.present.len() > FEW) {
+            open.news.add(now, record.device(), by);
+            if open.news.is_due(now) {
+                self.pass_on(handle);
             }
-            if is_stale {
-                self.offer(device, handle, &[record.digest()]);
-            } else {
+            return;
+        }
+        for device in self.present(handle) {
+            if Some(device) != by && device != record.device() {
                 self.tell(device, handle, std::slice::from_ref(record));
             }
         }
@@ -200,13 +204,14 @@ impl Node {
 
     pub(super) fn members_told(&mut self, by: DeviceId, handle: MeetingHandle, records: &[&[u8]]) {
         for bytes in records {
-            let open = self.meetings.get(&handle).and_then(|attendance| attendance.open());
+            let open = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut());
             let Some(open) = open else { return };
             let known =
                 Record::claimed_device(bytes).is_some_and(|device| open.roster.get_any(device).is_some());
             if let Some(person) = open.roster.holds(bytes).filter(|person| person.presence == Presence::Here)
             {
                 let device = person.record.device();
+                open.news.confirm(device, by);
                 self.reconsider(device);
                 continue;
             }
@@ -228,13 +233,16 @@ impl Node {
 
     /// A member says whom it knows: as if it had sent those of the records that are held here, and the others are asked for.
     pub(super) fn members_known(&mut self, by: DeviceId, handle: MeetingHandle, digests: Vec<Digest>) {
-        let Some(open) = self.meetings.get(&handle).and_then(|attendance| attendance.open()) else { return };
+        let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) else {
+            return;
+        };
         let mut lacking: BTreeSet<_> = digests.into_iter().collect();
         lacking.remove(&open.own.digest());
         let held = open.roster.everyone().filter(|person| lacking.remove(&person.record.digest()));
         let (here, gone): (Vec<_>, Vec<_>) = held.partition(|person| person.presence == Presence::Here);
         let here: Vec<_> = here.into_iter().map(|person| person.record.device()).collect();
         let gone: Vec<_> = gone.into_iter().map(|person| person.record.clone()).collect();
+        here.iter().for_each(|device| open.news.confirm(*device, by));
         here.into_iter().for_each(|device| self.reconsider(device));
         gone.into_iter().for_each(|record| self.meet(handle, record, Introduction::Member(by)));
         if !lacking.is_empty() {

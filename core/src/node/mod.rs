@@ -8,6 +8,7 @@
 //! | `encounter` | knocks and records: who is there |
 //! | `dial`, `links` | forming, replacing, losing links |
 //! | `membership` | HELLO, who is there and who was |
+//! | `gossip` | when others are told of it |
 //! | `converse` | frames and messages |
 //! | `attendance` | what there is of one meeting |
 
@@ -19,6 +20,7 @@ mod converse;
 mod dial;
 mod dispatch;
 mod encounter;
+mod gossip;
 mod hosts;
 mod links;
 mod me;
@@ -275,8 +277,12 @@ impl Node {
             self.refresh_records();
         }
         let mut lonely = Vec::new();
+        let mut newsy = Vec::new();
         for (&handle, attendance) in &mut self.meetings {
             let Phase::Open(open) = &mut attendance.phase else { continue };
+            if open.news.is_due(now) {
+                newsy.push(handle);
+            }
             if open.log.next_wake().is_some_and(|wake| wake.at <= now) {
                 self.stirred.insert(handle);
             }
@@ -286,6 +292,9 @@ impl Node {
         }
         for (handle, seconds) in lonely {
             self.context.trouble(Some(handle), Trouble::Nobody(seconds));
+        }
+        for handle in newsy {
+            self.pass_on(handle);
         }
     }
 
