@@ -57,6 +57,8 @@ const LISTED: usize = 20;
 #[derive(Debug)]
 pub(super) struct Checker {
     people: Vec<Person>,
+    /// Members who break the rules: nothing is owed to them, and what they say is not looked at.
+    insiders: Vec<(DeviceId, MemberId)>,
     verdicts: Vec<Vec<Verdict>>,
     /// The best that the oracle ever said of a pair.
     pub(super) best: Vec<Vec<Verdict>>,
@@ -142,7 +144,37 @@ impl Checker {
         let (severed, said, by_text) = (Vec::new(), Vec::new(), BTreeMap::new());
         let (waits, pairs, problems) = (Waits::default(), Pairs::default(), Problems::default());
         let best = verdicts.clone();
-        Self { people, verdicts, best, severed, said, by_text, witness: None, waits, pairs, problems }
+        Self {
+            people,
+            insiders: Vec::new(),
+            verdicts,
+            best,
+            severed,
+            said,
+            by_text,
+            witness: None,
+            waits,
+            pairs,
+            problems,
+        }
+    }
+
+    /// Beside them there are these, who break the rules.
+    pub(super) fn with_insiders(self, insiders: impl Iterator<Item = (DeviceId, MemberId)>) -> Self {
+        Self { insiders: insiders.collect(), ..self }
+    }
+
+    /// Whether an event is about somebody who breaks the rules.
+    fn is_about_insider(&self, event: &Event) -> bool {
+        let is_insider =
+            |is: &dyn Fn(DeviceId, MemberId) -> bool| self.insiders.iter().any(|it| is(it.0, it.1));
+        match event {
+            Event::Connected { device, .. }
+            | Event::Disconnected { device, .. }
+            | Event::Message { device, .. } => is_insider(&|it, _| it == *device),
+            Event::Delivered { to, .. } => is_insider(&|_, it| it == *to),
+            _ => false,
+        }
     }
 
     pub(super) fn started(&mut self, who: usize) {
@@ -248,6 +280,9 @@ impl Checker {
 
     /// Takes in an event of a member's node.
     pub(super) fn event(&mut self, at: Time, who: usize, event: &Event) {
+        if self.is_about_insider(event) {
+            return;
+        }
         let wrong = match event {
             Event::Connected { meeting, member, device, .. } => {
                 self.connected(at, who, *meeting, (*member, *device))

@@ -152,7 +152,7 @@ fn play(scenario: &Scenario, seed: u64, options: Options, trace: Trace) -> Outco
     let smaller = usize::from(ids.len() > 1 && ids[1].0 < ids[0].0);
     let began = stage.world.now();
     let mut director = Director {
-        check: Checker::new(ids.into_iter(), verdicts.clone()),
+        check: Checker::new(ids.into_iter(), verdicts.clone()).with_insiders(stage.insiders()),
         stage,
         smaller,
         began,

@@ -2,7 +2,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::engine::Clock;
-use crate::hosts::Lie;
+use crate::hosts::{Lie, Mischief};
 use crate::net::{Gateway, Law, LinkRules, Stack};
 
 /// What stands in the world, what happens, and what must come of it. It prints as one line, which
@@ -77,6 +77,8 @@ pub struct Infrastructure {
     /// How many datagrams a second a stranger sends to each member on the internet itself, from addresses that are not its own;
     /// 0 is no such stranger.
     pub flood: u32,
+    /// Members who mean no good. They are not among the members of the script, and may be anybody's company.
+    pub insiders: Vec<Mischief>,
     /// The link of each of these hosts.
     pub link: LinkRules,
     /// Their address families.
@@ -239,6 +241,8 @@ pub enum Goal {
     /// Hostile DHT nodes were asked for peers, or given announcements, so often at least: else nothing is shown by what became of
     /// the meeting.
     Besieged(u64),
+    /// Each insider did something to those who let it in so often at least.
+    Deeds(u64),
     /// Between a pair: first data from the client to the server came within so long after both held each other's record,
     /// and from the server to the client within the other.
     FirstData {
@@ -405,6 +409,7 @@ impl Infrastructure {
             stun: vec![Stun::Honest; 2],
             forged_victims: 0,
             flood: 0,
+            insiders: Vec::new(),
             link,
             stack: Stack::V4,
             begins: Self::NOON,

@@ -198,12 +198,13 @@ impl<F: FnMut(&Scenario) -> bool> Shrinker<F> {
                 self.offer(smaller);
             }
         }
-        let simpler: [fn(&mut Scenario); 7] = [
+        let simpler: [fn(&mut Scenario); 8] = [
             |it| it.infrastructure.hostile = Hostile::default(),
             |it| it.infrastructure.hostile.silent = 0,
             |it| it.infrastructure.hostile.lying = 0,
             |it| it.infrastructure.hostile.slow = 0,
             |it| it.infrastructure.hostile.sybils = 0,
+            |it| it.infrastructure.insiders.clear(),
             |it| it.infrastructure.stack = Stack::V4,
             |it| it.infrastructure.begins = Infrastructure::NOON,
         ];

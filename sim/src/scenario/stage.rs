@@ -15,7 +15,7 @@ use super::wire::{Secrets, Wire};
 use crate::dht::address::prefix;
 use crate::engine::{HostId, Subject, Trace, World};
 use crate::hosts::{
-    DHT_PORT, DhtHost, Disk, Flooder, Forger, LyingStun, Manner, Names, NodeHost, STUN_PORT, Sink,
+    DHT_PORT, DhtHost, Disk, Flooder, Forger, Insider, LyingStun, Manner, Names, NodeHost, STUN_PORT, Sink,
     StunServer, derive,
 };
 use crate::net::{BoxId, Law, LinkRules, RealmId, Stack, Verdict, Why};
@@ -39,6 +39,7 @@ pub(super) struct Stage {
     stun_hosts: Vec<(HostId, Stun)>,
     sites: Vec<(RealmId, Vec<BoxId>)>,
     names: Names,
+    insiders: Vec<HostId>,
     tier: Tier,
     /// Whether machines have disks: only where something is read from them.
     has_disks: bool,
@@ -81,6 +82,10 @@ const NODE_PORT: u16 = 4_433;
 const ENTRIES: u32 = 2;
 /// Addresses that are looked at for one that fits; one of 32 does.
 const ADDRESSES_EACH: u32 = 400;
+/// Addresses that insiders say members are at.
+const BYSTANDERS: usize = 64;
+/// Identities from this number on are insiders'.
+const INSIDERS: u32 = 1 << 16;
 /// How much longer packets take to and from slow DHT nodes.
 const SLOW: Duration = Duration::from_millis(1_500);
 
@@ -100,6 +105,7 @@ impl Stage {
             stun_hosts: Vec::new(),
             sites: Vec::new(),
             names: Names::new(),
+            insiders: Vec::new(),
             tier,
             asks_lan: !scenario.sites.is_empty(),
             has_disks: scenario.steps.iter().any(|step| matches!(step.act, Act::StartSaved(_))),
@@ -111,6 +117,7 @@ impl Stage {
         stage.build_sites(scenario);
         stage.build_homes(scenario);
         stage.build_flooder(scenario);
+        stage.build_insiders(scenario);
         let wire = Wire::new(stage.honest().collect(), stage.secrets(scenario), tier);
         stage.world.set_watch(wire);
         stage.world.run_for(WARM_UP);
@@ -155,7 +162,7 @@ impl Stage {
         secrets
     }
 
-    /// Whose host it is. The members' hosts are in order, and after all others but a flooder's.
+    /// Whose host it is. The members' hosts are in order, and after all others but a flooder's and insiders'.
     pub(super) fn member_at(&self, host: HostId) -> Option<usize> {
         let first = self.members.first()?.host.0;
         host.0.checked_sub(first).map(|n| n as usize).filter(|n| *n < self.members.len())
@@ -447,13 +454,62 @@ impl Stage {
     /// It comes last, so that all others have the addresses that they have without it.
     fn build_flooder(&mut self, scenario: &Scenario) {
         let flood = scenario.infrastructure.flood;
-        let addresses = self.members.iter().flat_map(|member| self.world.addrs(member.host));
-        let is_open = |ip: &&IpAddr| ip.is_ipv4() && Scope::of(**ip) == Scope::Global;
-        let targets: Vec<_> = addresses.filter(is_open).map(|ip| SocketAddr::new(*ip, NODE_PORT)).collect();
+        let targets = self.open_doors();
         if flood > 0 {
             let host = self.world.add_host("flooder", RealmId::INTERNET, LinkRules::default());
             self.world.start(host, Flooder::new(targets, flood));
         }
+    }
+
+    /// They come last, too. The first thing they do is to knock at all doors on the internet itself.
+    fn build_insiders(&mut self, scenario: &Scenario) {
+        let infrastructure = &scenario.infrastructure;
+        let Ok(code) = code(0) else { return };
+        if infrastructure.insiders.is_empty() {
+            return;
+        }
+        let doors = self.open_doors();
+        let bystanders =
+            self.world.add_multihomed("bystanders", RealmId::INTERNET, infrastructure.link, BYSTANDERS);
+        let victims: Vec<_> =
+            self.world.addrs(bystanders).iter().map(|ip| SocketAddr::new(*ip, NODE_PORT)).collect();
+        self.world.start(bystanders, Sink::default());
+        self.victims = self.victims.or(Some(bystanders));
+        for (n, mischief) in (0..).zip(&infrastructure.insiders) {
+            let host = self.world.add_host(format!("insider{n}"), RealmId::INTERNET, infrastructure.link);
+            let program = Insider::new(
+                (code.clone(), self.insider(n)),
+                (NODE_PORT, self.tier.security()),
+                doors.clone(),
+                victims.clone(),
+                *mischief,
+            );
+            self.world.start(host, program);
+            self.insiders.push(host);
+        }
+    }
+
+    /// The members' addresses on the internet itself.
+    fn open_doors(&self) -> Vec<SocketAddr> {
+        let addresses = self.members.iter().flat_map(|member| self.world.addrs(member.host));
+        let is_open = |ip: &&IpAddr| ip.is_ipv4() && Scope::of(**ip) == Scope::Global;
+        addresses.filter(is_open).map(|ip| SocketAddr::new(*ip, NODE_PORT)).collect()
+    }
+
+    /// The seed of an insider's identity.
+    fn insider(&self, n: u32) -> [u8; 32] {
+        self.world.draws().bytes(Subject::Identity(INSIDERS + n), 0)
+    }
+
+    /// Who the insiders are.
+    pub(super) fn insiders(&self) -> impl Iterator<Item = (DeviceId, MemberId)> {
+        (0..).zip(&self.insiders).map(|(n, _)| Insider::identity(&self.insider(n)))
+    }
+
+    /// How often each insider did something to somebody.
+    pub(super) fn deeds(&self) -> impl Iterator<Item = u64> {
+        let programs = self.insiders.iter().map(|host| self.world.program::<Insider>(*host));
+        programs.map(|insider| insider.map_or(0, Insider::deeds))
     }
 
     fn build_homes(&mut self, scenario: &Scenario) {

@@ -7,6 +7,7 @@ use super::cases::{
 };
 use super::{Case, Level, What};
 use crate::engine::Clock;
+use crate::hosts::Mischief;
 use crate::net::BoxRules;
 use crate::scenario::script::{Act, Goal, Hostile, Infrastructure, LIES, Place, Site, Stun, Who, after, now};
 
@@ -150,6 +151,36 @@ pub(super) fn floods(level: Level) -> Vec<Case> {
         case
     };
     [50, 500].into_iter().map(case).collect()
+}
+
+/// Somebody knows the code and breaks the rules, in each way there is and in all at once; the others meet, talk and stay together, and
+/// bystanders are left in peace.
+pub(super) fn insiders(level: Level) -> Vec<Case> {
+    let case = |name: &str, insiders: Vec<Mischief>| {
+        let mut steps = meet(3 * CONNECT, 2 * TALK);
+        for _ in 0..4 {
+            steps.extend([after(30_000, Act::Say(Who::All, 0)), settle(2 * TALK)]);
+        }
+        steps.extend([fault(1, now(Act::Crash(Who::One(0)))), after(5_000, Act::Start(Who::One(0)))]);
+        steps.extend([
+            now(Act::Join(Who::One(0), 0)),
+            settle(3 * CONNECT),
+            now(Act::Say(Who::All, 0)),
+            settle(2 * TALK),
+        ]);
+        let homes = vec![home([]), home([]), usual(), home([BoxRules::FIREWALL])];
+        let mut case = fixed(format!("X2:{name}"), homes, steps, nightly(level, 1, 4));
+        if let What::Fixed(scenario) = &mut case.what {
+            scenario.infrastructure.insiders = insiders;
+            // Of five runs in all, each tries an address a few times and gives it up.
+            scenario.goals = vec![Goal::Deeds(20), Goal::Victims { each: 5 * 5, total: 64 * 5 * 4 }];
+        }
+        case
+    };
+    let all = Mischief::ALL.map(|(_, mischief)| mischief);
+    let mut cases: Vec<_> = Mischief::ALL.into_iter().map(|(name, one)| case(name, vec![one])).collect();
+    cases.push(case("all", all.into()));
+    cases
 }
 
 /// Nobody is told of a node; or those that everyone is told of go while members are there, and one more comes.

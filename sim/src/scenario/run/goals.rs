@@ -43,6 +43,14 @@ impl Director {
                     self.check.problem(ended, Property::Goal, what);
                 }
             }
+            Goal::Deeds(least) => {
+                let fewest = self.stage.deeds().min().unwrap_or(0);
+                self.figures.push(Figure { name: "deeds_of_an_insider", value: fewest });
+                if fewest < least {
+                    let what = format!("an insider did something {fewest} times, not {least}");
+                    self.check.problem(ended, Property::Goal, what);
+                }
+            }
             Goal::FirstData { to_server, to_client } => self.judge_first_data(to_server, to_client),
         }
     }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::links::link;
 use super::parse::most;
 use super::read::{Read, Word, Words};
-use crate::hosts::Lie;
+use crate::hosts::{Lie, Mischief};
 use crate::net::Stack;
 use crate::scenario::script::{Infrastructure, Place, Stun};
 
 pub(super) fn world(words: &mut Words<'_>) -> Read<Infrastructure> {
-    const EXPECTED: &str = "`dht`, `silent`, `lying`, `slow`, `sybils`, `placed`, `entries`, `stun`, `forged-victims`, `flood`, `ipv4`, `ipv6`, \
+    const EXPECTED: &str = "`dht`, `silent`, `lying`, `slow`, `sybils`, `placed`, `entries`, `stun`, `forged-victims`, `flood`, `insiders`, `ipv4`, `ipv6`, \
                             `dual`, `begins` or `link`";
     let mut world = Infrastructure::usual();
     while let Some(word) = words.peek() {
@@ -30,6 +30,7 @@ pub(super) fn world(words: &mut Words<'_>) -> Read<Infrastructure> {
             "stun" => world.stun = stun(words.next("`none`, or a list such as honest,dead")?)?,
             "forged-victims" => world.forged_victims = count(most::VICTIMS, "number of victims")?,
             "flood" => world.flood = count(most::FLOOD, "number of datagrams a second")?,
+            "insiders" => world.insiders = insiders(words.next(&format!("a list of {INSIDERS}"))?)?,
             "begins" => world.begins = time_of_day(words.next("a time of day such as 23:59:50")?)?,
             "link" => world.link = link(words)?,
             _ => {
@@ -73,6 +74,20 @@ fn time_of_day(word: Word<'_>) -> Read<Duration> {
 pub(super) fn stack(words: &mut Words<'_>) -> Option<Stack> {
     let all = [("ipv4", Stack::V4), ("ipv6", Stack::V6), ("dual", Stack::Dual)];
     all.into_iter().find_map(|(word, stack)| words.take(word).then_some(stack))
+}
+
+const INSIDERS: &str = "`hammer`, `giant`, `crowd`, `two-faced` or `liar`";
+
+fn insiders(word: Word<'_>) -> Read<Vec<Mischief>> {
+    let mischief = |word: Word<'_>| {
+        let named = Mischief::ALL.into_iter().find(|(name, _)| *name == word.text);
+        named.map(|(_, mischief)| mischief).ok_or_else(|| word.not(INSIDERS))
+    };
+    let list: Vec<_> = word.split(',').map(mischief).collect::<Result<_, _>>()?;
+    if list.len() > most::INSIDERS {
+        return Err(word.flaw(format!("there are more than {} insiders", most::INSIDERS)));
+    }
+    Ok(list)
 }
 
 fn stun(word: Word<'_>) -> Read<Vec<Stun>> {

@@ -26,6 +26,7 @@ pub(super) mod most {
     pub(in super::super) const HOSTILE: u64 = 10_000;
     pub(in super::super) const PLACED: u64 = 64;
     pub(in super::super) const FLOOD: u64 = 100_000;
+    pub(in super::super) const INSIDERS: usize = 16;
     /// Networks that members share.
     pub(super) const SITES: usize = 1_000;
     /// Boxes between a member and the internet.
@@ -414,12 +415,13 @@ fn goal(words: &mut Words<'_>) -> Read<Goal> {
         }
         "stun-warning" => Goal::StunWarning,
         "besieged" => Goal::Besieged(words.next("a number")?.number(u64::MAX, "a number")?),
+        "deeds" => Goal::Deeds(words.next("a number")?.number(u64::MAX, "a number")?),
         "first-data" => {
             words.keyword("to-server")?;
             let to_server = words.next("a length of time")?.duration()?;
             words.keyword("to-client")?;
             Goal::FirstData { to_server, to_client: words.next("a length of time")?.duration()? }
         }
-        _ => return Err(word.not("a goal: handshakes, victims, stun-warning, besieged or first-data")),
+        _ => return Err(word.not("a goal: handshakes, victims, stun-warning, besieged, deeds or first-data")),
     })
 }

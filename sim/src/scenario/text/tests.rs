@@ -177,7 +177,7 @@ fn everything_that_can_stand_before_a_member_is_read_back() {
 fn all_that_can_happen_and_all_that_stands_around_is_read_back() {
     let lines = [
         "world dht 4 silent 1 lying 2 slow 3 sybils 8 placed 5 entries 0 stun honest,dead,everyone=30.0.0.9:9,port=3,private,\
-         family,source,late=2s,seldom=5 forged-victims 3 flood 50 dual begins 23:59:50.250 link 20ms",
+         family,source,late=2s,seldom=5 forged-victims 3 flood 50 insiders hammer,giant,crowd,two-faced,liar dual begins 23:59:50.250 link 20ms",
         "network eim+apdf,hairpin=external&v6:router no-multicast link 5ms",
         "network eim+eif in 0",
         "members 2 open in 1 link 12ms",

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::engine::{Chance, Clock};
-use crate::hosts::Lie;
+use crate::hosts::{Lie, Mischief};
 use crate::net::{
     Behavior, BoxRules, Full, Gateway, Hairpin, Law, LinkRules, Loss, NatRules, Policy, Pooling, PortRule,
     Rate, Shape, Stack,
@@ -51,7 +51,8 @@ impl fmt::Display for Scenario {
 
 impl fmt::Display for Infrastructure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { dht_nodes, hostile, entries, stun, forged_victims, flood, link, stack, begins } = self;
+        let Self { dht_nodes, hostile, entries, stun, forged_victims, flood, insiders, link, stack, begins } =
+            self;
         let Hostile { silent, lying, slow, sybils, placed } = hostile;
         let usual = Self::usual();
         write!(f, "world dht {dht_nodes}")?;
@@ -74,6 +75,11 @@ impl fmt::Display for Infrastructure {
         }
         if *flood > 0 {
             write!(f, " flood {flood}")?;
+        }
+        for (n, insider) in insiders.iter().enumerate() {
+            let word =
+                Mischief::ALL.iter().find(|(_, mischief)| mischief == insider).map_or("", |(word, _)| word);
+            write!(f, "{}{word}", if n == 0 { " insiders " } else { "," })?;
         }
         if *stack != Stack::V4 {
             write!(f, " {}", family(*stack))?;
@@ -507,6 +513,7 @@ impl fmt::Display for Goal {
             Self::Victims { each, total } => write!(f, "victims each {each} total {total}"),
             Self::StunWarning => f.write_str("stun-warning"),
             Self::Besieged(n) => write!(f, "besieged {n}"),
+            Self::Deeds(n) => write!(f, "deeds {n}"),
             Self::FirstData { to_server, to_client } => {
                 write!(f, "first-data to-server {to_server:?} to-client {to_client:?}")
             }
