@@ -309,6 +309,11 @@ impl Rendezvous {
         Wake::earliest(poll, self.knock_at.map(|at| Wake::new(at, "rendezvous.knock")))
     }
 
+    /// Whether there is something to do.
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
     /// What to do next.
     pub fn pop_action(&mut self) -> Option<Action> {
         self.actions.pop_front()

@@ -442,7 +442,9 @@ impl Node {
                     }
                     if dial.link.next_wake().is_some_and(|wake| wake.at <= now) {
                         dial.link.on_wake(&mut self.context.cx());
-                        self.touched.insert(device);
+                        if dial.link.has_events() {
+                            self.touched.insert(device);
+                        }
                     }
                 }
                 PeerState::Retry(at) if *at <= now => again.push(device),

@@ -137,20 +137,24 @@ impl Node {
     }
 
     fn dtls(&mut self, at: Arrival, bytes: &[u8]) {
-        let links = self.links.by_address(at.from);
-        match self.links.owner(at.from) {
-            Some(owner) => self.feed(owner, at, bytes),
-            None if links.is_empty() => self.counters.stray_dtls += 1,
-            // Nobody has proved to be there yet; the wrong links drop what they cannot decrypt.
-            None => links.into_iter().for_each(|device| self.feed(device, at, bytes)),
+        if let Some(owner) = self.links.owner(at.from) {
+            return self.feed(owner, at, bytes);
         }
+        // Nobody has proved to be there yet; the wrong links drop what they cannot decrypt.
+        let links = self.links.by_address(at.from);
+        if links.is_empty() {
+            self.counters.stray_dtls += 1;
+        }
+        links.into_iter().for_each(|device| self.feed(device, at, bytes));
     }
 
     /// Hands a datagram to a link.
     fn feed(&mut self, device: DeviceId, at: Arrival, bytes: &[u8]) {
         if let Some(dial) = self.links.dial_mut(device) {
             dial.link.handle_datagram(&mut self.context.cx(), at.socket, at.local, at.from, bytes);
-            self.touched.insert(device);
+            if dial.link.has_events() {
+                self.touched.insert(device);
+            }
         }
     }
 }

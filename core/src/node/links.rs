@@ -314,6 +314,9 @@ impl Links {
 
     /// Notes that a device proved itself at an address.
     pub(super) fn prove(&mut self, device: DeviceId, address: SocketAddr) {
+        if self.owner(address) == Some(device) {
+            return;
+        }
         self.claim(device, address);
         if let Some(addressees) = self.by_address.get_mut(&address)
             && addressees.claimants.contains(&device)
@@ -322,7 +325,7 @@ impl Links {
         }
     }
 
-    pub(super) fn next_wake(&self) -> Option<Wake> {
+    pub(super) fn next_wake(&mut self) -> Option<Wake> {
         self.peers.next_wake()
     }
 }

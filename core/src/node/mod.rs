@@ -247,7 +247,10 @@ impl Node {
     fn drain(&mut self) {
         self.drain_stun();
         self.drain_dht();
-        let handles: Vec<MeetingHandle> = self.meetings.keys().copied().collect();
+        let acting =
+            |attendance: &&Attendance| attendance.open().is_some_and(|open| open.rendezvous.has_actions());
+        let handles: Vec<MeetingHandle> =
+            self.meetings.values().filter(acting).map(|attendance| attendance.handle).collect();
         for handle in handles {
             self.act(handle);
         }
@@ -298,7 +301,7 @@ impl Node {
         }
     }
 
-    fn earliest_wake(&self) -> Option<Wake> {
+    fn earliest_wake(&mut self) -> Option<Wake> {
         let machines =
             [self.stun.next_wake(), self.dht.next_wake(), self.hosts.next_wake(), self.links.next_wake()];
         let meetings = self.meetings.values().map(Attendance::next_wake);

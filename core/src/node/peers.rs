@@ -68,24 +68,28 @@ impl Peers {
     }
 
     /// Who is due at `now`, in the order of their ids.
-    pub(super) fn due(&mut self, now: Time) -> Vec<DeviceId> {
-        self.plan();
-        let mut due: Vec<_> =
-            self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, device)| *device).collect();
+    pub(super) fn due(&self, now: Time) -> Vec<DeviceId> {
+        let planned = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, device)| device);
+        let is_settled = |device: &&DeviceId| self.all.get(device).is_some_and(|slot| !slot.is_changed);
+        let is_due = |device: &&DeviceId| {
+            let wake = self.all.get(device).and_then(|slot| slot.peer.next_wake());
+            wake.is_some_and(|wake| wake.at <= now)
+        };
+        let changed = self.changed.iter().filter(is_due);
+        let mut due: Vec<_> = planned.filter(is_settled).chain(changed).copied().collect();
         due.sort_unstable();
+        // Who was removed and is back stands among the changed twice.
+        due.dedup();
         due
     }
 
-    /// The earliest wake of all.
-    pub(super) fn next_wake(&self) -> Option<Wake> {
-        let is_settled = |device: &DeviceId| self.all.get(device).is_some_and(|slot| !slot.is_changed);
-        let first = self.due.iter().find(|(_, device)| is_settled(device));
-        let planned = first.and_then(|(_, device)| self.all.get(device)?.planned);
-        let changed = self.changed.iter().filter_map(|device| self.all.get(device)?.peer.next_wake());
-        changed.fold(planned, |earliest, wake| Wake::earliest(earliest, Some(wake)))
+    /// The earliest wake of all. Asks those that changed, now that what they hold is still at hand.
+    pub(super) fn next_wake(&mut self) -> Option<Wake> {
+        self.plan();
+        let (_, first) = self.due.first()?;
+        self.all.get(first)?.planned
     }
 
-    /// Asks those that changed for their next wake.
     fn plan(&mut self) {
         for device in self.changed.drain(..) {
             let Some(slot) = self.all.get_mut(&device) else { continue };
@@ -134,10 +138,11 @@ mod tests {
                 };
                 let all = wakes(&peers);
                 let earliest = all.iter().map(|(_, at)| *at).min();
-                let before = peers.next_wake().map(|wake| wake.at) == earliest;
                 let expected: Vec<_> =
                     all.into_iter().filter(|(_, at)| *at <= now).map(|(device, _)| device).collect();
-                before && peers.due(now) == expected && peers.next_wake().map(|wake| wake.at) == earliest
+                let unplanned = peers.due(now) == expected;
+                let is_earliest = peers.next_wake().map(|wake| wake.at) == earliest;
+                unplanned && is_earliest && peers.due(now) == expected
             })
         }
     }

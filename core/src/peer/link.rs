@@ -175,7 +175,7 @@ impl Link {
             self.apply(kick);
         }
         self.paths.heard(cx.now, from, socket, local);
-        self.run(cx, input, Some((socket, from)));
+        self.run(cx, Some(input), Some((socket, from)));
         if bytes.starts_with(&BINDING_REQUEST) && self.state == State::Checking {
             // RFC 8445 §7.3.1.4 wants a check back at once; str0m keeps to the pair's own schedule.
             self.rekick(cx, from);
@@ -256,7 +256,10 @@ impl Link {
         if wake.why == "link.haste" {
             self.haste = self.haste.saturating_sub(1);
         }
-        self.tick(cx);
+        // Where only a ping is due, str0m is called with it, and not before it too.
+        let now = self.anchor.moment(cx.now);
+        let is_ping = wake.why == "link.pulse" && self.due.is_none_or(|due| due.at > cx.now);
+        self.run(cx, (!is_ping).then_some(Input::Timeout(now)), None);
     }
 
     /// When [`Link::on_wake`] is due; later than the time of the last call.
@@ -270,6 +273,11 @@ impl Link {
             }
             State::Checking | State::Handshaking => self.due,
         }
+    }
+
+    /// Whether [`Link::pop_event`] has something to tell.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// What happened, oldest first.
@@ -321,13 +329,14 @@ impl Link {
     /// Time passed, or something was changed: lets str0m act on it.
     fn tick(&mut self, cx: &mut Cx<'_>) {
         let now = self.anchor.moment(cx.now);
-        self.run(cx, Input::Timeout(now), None);
+        self.run(cx, Some(Input::Timeout(now)), None);
     }
 
-    /// One mutation of str0m and a full drain, then the pulse.
-    fn run(&mut self, cx: &mut Cx<'_>, input: Input<'_>, arrival: Option<Path>) {
+    /// One mutation of str0m and a full drain, if there is an input, then the pulse.
+    fn run(&mut self, cx: &mut Cx<'_>, input: Option<Input<'_>>, arrival: Option<Path>) {
         let loan = entropy::lend(cx.rng);
-        let end = self.pump(cx, input, arrival).and_then(|()| self.beat(cx));
+        let fed = input.map_or(Ok(()), |input| self.pump(cx, input, arrival));
+        let end = fed.and_then(|()| self.beat(cx));
         drop(loan);
         if let Err(reason) = end {
             if matches!(reason, CloseReason::Silent | CloseReason::Misbehaved) {
