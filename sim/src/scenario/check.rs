@@ -15,6 +15,7 @@ use self::owed::Owed;
 use super::company::ways;
 use super::marks::Pairs;
 use super::property::Property;
+use super::script::Act;
 use super::waits::Waits;
 use crate::net::Verdict;
 
@@ -100,6 +101,8 @@ struct Person {
     numbered: BTreeMap<(u8, u64), usize>,
     /// Whether this run was told of some trouble.
     told: bool,
+    /// Since when its network has been left alone; `None` while its link is another than its own.
+    steady: Option<Time>,
 }
 
 #[derive(Debug)]
@@ -139,6 +142,7 @@ impl Checker {
                 last_heard: BTreeMap::new(),
                 numbered: BTreeMap::new(),
                 told: false,
+                steady: Some(Time::ZERO),
             })
             .collect();
         let (severed, said, by_text) = (Vec::new(), Vec::new(), BTreeMap::new());
@@ -238,6 +242,16 @@ impl Checker {
 
     pub(super) fn rejoined(&mut self, a: usize, b: usize) {
         self.severed.retain(|pair| *pair != (a, b) && *pair != (b, a));
+    }
+
+    /// Something is done to the network of somebody, for good or for bad.
+    pub(super) fn disturbed(&mut self, now: Time, who: usize, act: Act) {
+        let steady = &mut self.people[who].steady;
+        *steady = match act {
+            Act::Relink(..) => None,
+            Act::Restore(_) => Some(now),
+            _ => steady.map(|_| now),
+        };
     }
 
     pub(super) fn healed(&mut self) {
@@ -458,13 +472,17 @@ impl Checker {
         self.people[who].joined.iter().copied().collect()
     }
 
-    /// Whom somebody has been told of by then: all who are connected to those it is connected to, and so on, since a while.
+    /// Whom somebody has been told of by then: all who are connected to those it is connected to, and so on, since a while in which nothing
+    /// was done to the networks of all these. Over a link that loses half of what it is given, being told takes as long as it takes.
     fn introduced(&self, at: Time, who: usize, meeting: u8) -> BTreeSet<usize> {
         let count = self.people.len();
+        let is_steady = |who: usize| self.people[who].steady.is_some_and(|since| since + INTRODUCTION <= at);
         let sees = |a: usize, b: usize| {
             let since = self.people[a].since.get(&(meeting, b));
             self.people[a].connected.get(&(meeting, b)) == Some(&self.people[b].run)
                 && since.is_some_and(|since| *since + INTRODUCTION <= at)
+                && is_steady(a)
+                && is_steady(b)
         };
         let before = ways(who, count, |a, b| sees(a, b) && sees(b, a));
         (0..count).filter(|other| before[*other].is_some()).collect()

@@ -287,6 +287,25 @@ impl Scenario {
 }
 
 impl Act {
+    /// Whether it changes what passes between members who run, and when.
+    pub(super) fn is_of_network(&self) -> bool {
+        matches!(
+            self,
+            Self::Suspend(_)
+                | Self::Resume(_)
+                | Self::Sever(..)
+                | Self::Mute(..)
+                | Self::Rejoin(..)
+                | Self::Reboot(_)
+                | Self::Renumber(_)
+                | Self::Move(..)
+                | Self::GoHome(_)
+                | Self::Unplug(_)
+                | Self::Relink(..)
+                | Self::Restore(_)
+        )
+    }
+
     /// Whether something goes wrong with it.
     pub fn is_fault(&self) -> bool {
         match self {

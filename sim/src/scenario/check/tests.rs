@@ -4,7 +4,8 @@ use folkmoot_core::base::UnixTime;
 use folkmoot_core::node::{DisconnectReason, Path, Tag, Trouble};
 
 use super::*;
-use crate::net::Why;
+use crate::net::{LinkRules, Why};
+use crate::scenario::script::Who;
 
 const NOW: Time = Time::ZERO;
 const MEETING: MeetingHandle = MeetingHandle(0);
@@ -313,6 +314,22 @@ fn what_is_said_is_owed_to_whom_members_can_pass_it_on() {
     // What a run said that is gone is owed by nobody.
     check.crashed(0);
     assert!(owed(&check).is_empty());
+}
+
+/// Over a link that loses most of what it is given nobody is told of anyone in five seconds.
+#[test]
+fn nobody_has_been_told_of_anyone_while_networks_change() {
+    let mut check = in_a_row();
+    let link = LinkRules::default();
+    check.disturbed(NOW + Duration::from_secs(1), 1, Act::Relink(Who::One(1), link));
+    check.disturbed(NOW + Duration::from_secs(2), 1, Act::Rejoin(Who::One(1), Who::One(2)));
+    check.says(NOW + Duration::from_secs(8), 0, 0);
+    assert_eq!(check.pending().filter(|(what, _)| what.contains("could pass on")).count(), 0);
+    check.disturbed(NOW + Duration::from_secs(9), 1, Act::Restore(Who::One(1)));
+    for (after, owed) in [(13, 0), (14, 1)] {
+        check.says(NOW + Duration::from_secs(after), 0, 0);
+        assert_eq!(check.pending().filter(|(what, _)| what.contains("could pass on")).count(), owed);
+    }
 }
 
 #[test]

@@ -18,7 +18,11 @@ impl Director {
         let count = self.stage.members.len();
         let smaller = self.smaller;
         let members = |who: Who| who.members(count, smaller);
-        let touched = act.whom().into_iter().flatten().flat_map(members).collect();
+        let touched: Vec<_> = act.whom().into_iter().flatten().flat_map(members).collect();
+        if act.is_of_network() {
+            let now = self.stage.world.now();
+            touched.iter().for_each(|n| self.check.disturbed(now, *n, act));
+        }
         self.played.push(Played { at: self.stage.world.now(), act, members: touched });
         match act {
             Act::Start(who) => members(who).for_each(|n| self.start(n, false)),
