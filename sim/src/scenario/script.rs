@@ -97,6 +97,8 @@ pub struct Hostile {
     pub lying: u32,
     /// They mean well, and take a second and a half each way.
     pub slow: u32,
+    /// They mean well, and are each behind a NAT that lets in only whom they sent to: most who hear of them ask in vain.
+    pub walled: u32,
     /// They have made-up ids around the topic of meeting 0, name each other, take announcements and keep nothing.
     pub sybils: u32,
     /// The same, with ids that follow from their addresses (BEP 42): of many addresses those were taken that fit, so that these are
@@ -409,8 +411,10 @@ impl Site {
 impl Hostile {
     /// How many there are.
     pub fn count(&self) -> u32 {
-        let Self { silent, lying, slow, sybils, placed } = self;
-        [silent, lying, slow, sybils, placed].into_iter().fold(0, |all, count| all.saturating_add(*count))
+        let Self { silent, lying, slow, walled, sybils, placed } = self;
+        [silent, lying, slow, walled, sybils, placed]
+            .into_iter()
+            .fold(0, |all, count| all.saturating_add(*count))
     }
 }
 

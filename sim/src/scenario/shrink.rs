@@ -198,11 +198,12 @@ impl<F: FnMut(&Scenario) -> bool> Shrinker<F> {
                 self.offer(smaller);
             }
         }
-        let simpler: [fn(&mut Scenario); 8] = [
+        let simpler: [fn(&mut Scenario); 9] = [
             |it| it.infrastructure.hostile = Hostile::default(),
             |it| it.infrastructure.hostile.silent = 0,
             |it| it.infrastructure.hostile.lying = 0,
             |it| it.infrastructure.hostile.slow = 0,
+            |it| it.infrastructure.hostile.walled = 0,
             |it| it.infrastructure.hostile.sybils = 0,
             |it| it.infrastructure.insiders.clear(),
             |it| it.infrastructure.stack = Stack::V4,

@@ -18,7 +18,7 @@ use crate::hosts::{
     DHT_PORT, DhtHost, Disk, Flooder, Forger, Insider, LyingStun, Manner, Names, NodeHost, STUN_PORT, Sink,
     StunServer, derive,
 };
-use crate::net::{BoxId, Law, LinkRules, RealmId, Stack, Verdict, Why};
+use crate::net::{Behavior, BoxId, BoxRules, Law, LinkRules, RealmId, Stack, Verdict, Why};
 use crate::stub::Tier;
 
 /// The world of a scenario, with its DHT up and its members not started yet.
@@ -357,6 +357,12 @@ impl Stage {
             let Infrastructure { link, stack, .. } = scenario.infrastructure;
             let link = LinkRules { up: slower(link.up), down: slower(link.down) };
             let host = self.world.add_stacked(format!("slow{n}"), RealmId::INTERNET, link, stack);
+            self.enter(host, |host| host);
+        }
+        for n in 0..hostile.walled {
+            let nat = BoxRules::nat(Behavior::EndpointIndependent, Behavior::AddressAndPortDependent);
+            let (_, inside) = self.world.add_box(RealmId::INTERNET, nat, scenario.infrastructure.link);
+            let host = self.world.add_host(format!("walled{n}"), inside, LinkRules::default());
             self.enter(host, |host| host);
         }
         let topic = topic(self.world.unix() + WARM_UP).unwrap_or_default();

@@ -99,7 +99,17 @@ pub(super) fn dht_health(level: Level) -> Vec<Case> {
         }
         case
     };
-    [0, 10, 25, 50, 75, 90].into_iter().map(case).collect()
+    let mut cases: Vec<_> = [0, 10, 25, 50, 75, 90].into_iter().map(case).collect();
+    cases.extend([10, 30].map(|walled| {
+        let steps = meet(Duration::from_secs(20), TALK);
+        let mut case = fixed(format!("D1:{walled}-walled"), vec![usual(); 3], steps, nightly(level, 4, 16));
+        if let What::Fixed(scenario) = &mut case.what {
+            let hostile = Hostile { walled, ..Hostile::default() };
+            scenario.infrastructure = Infrastructure { dht_nodes: 10, hostile, ..Infrastructure::usual() };
+        }
+        case
+    }));
+    cases
 }
 
 pub(super) fn dht_hostile(level: Level) -> Vec<Case> {
@@ -121,7 +131,7 @@ pub(super) fn dht_hostile(level: Level) -> Vec<Case> {
         case("silent", Hostile { silent: 15, ..none }),
         case("lying", Hostile { lying: 15, ..none }),
         case("slow", Hostile { slow: 15, ..none }),
-        case("all", Hostile { silent: 10, lying: 10, slow: 10, sybils: 16, placed: 0 }),
+        case("all", Hostile { silent: 10, lying: 10, slow: 10, sybils: 16, ..none }),
     ];
     // A fifth of the DHT around the topic, with ids that the members' nodes have no reason to doubt; and they were asked.
     for (name, placed, besieged) in [("placed-2", 2, 1), ("placed-8", 8, 20), ("placed-16", 16, 40)] {

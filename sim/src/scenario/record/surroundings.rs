@@ -12,7 +12,8 @@ impl Record {
         if classes.has(Class::Hostile) {
             let some = |by: u8| u32::from(self.0[12] / by % 4);
             let sybils = [0, 4, 8, 16][some(64) as usize];
-            all.hostile = Hostile { silent: some(1), lying: some(4), slow: some(16), sybils, placed: 0 };
+            all.hostile =
+                Hostile { silent: some(1), lying: some(4), slow: some(16), sybils, ..Hostile::default() };
         }
         if classes.has(Class::Liar) {
             // One of three tells the truth, and may be silent for a while like any other.

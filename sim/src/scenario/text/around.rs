@@ -11,7 +11,7 @@ use crate::net::Stack;
 use crate::scenario::script::{Infrastructure, Place, Stun};
 
 pub(super) fn world(words: &mut Words<'_>) -> Read<Infrastructure> {
-    const EXPECTED: &str = "`dht`, `silent`, `lying`, `slow`, `sybils`, `placed`, `entries`, `stun`, `forged-victims`, `flood`, `insiders`, `ipv4`, `ipv6`, \
+    const EXPECTED: &str = "`dht`, `silent`, `lying`, `slow`, `walled`, `sybils`, `placed`, `entries`, `stun`, `forged-victims`, `flood`, `insiders`, `ipv4`, `ipv6`, \
                             `dual`, `begins` or `link`";
     let mut world = Infrastructure::usual();
     while let Some(word) = words.peek() {
@@ -24,6 +24,7 @@ pub(super) fn world(words: &mut Words<'_>) -> Read<Infrastructure> {
             "silent" => world.hostile.silent = count(most::HOSTILE, "number of silent nodes")?,
             "lying" => world.hostile.lying = count(most::HOSTILE, "number of lying nodes")?,
             "slow" => world.hostile.slow = count(most::HOSTILE, "number of slow nodes")?,
+            "walled" => world.hostile.walled = count(most::HOSTILE, "number of walled nodes")?,
             "sybils" => world.hostile.sybils = count(most::HOSTILE, "number of sybils")?,
             "placed" => world.hostile.placed = count(most::PLACED, "number of placed nodes")?,
             "entries" => world.entries = count(most::DHT, "number of nodes that everyone is told of")?,

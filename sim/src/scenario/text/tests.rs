@@ -149,7 +149,7 @@ fn a_flaw_is_told_with_its_place_and_what_was_expected() {
         ),
         (
             "world dht 4 hostile 3",
-            "line 1, column 13: expected `dht`, `silent`, `lying`, `slow`, `sybils`, `placed`",
+            "line 1, column 13: expected `dht`, `silent`, `lying`, `slow`, `walled`, `sybils`, `placed`",
         ),
     ] {
         let said = flaw(text);
@@ -176,7 +176,7 @@ fn everything_that_can_stand_before_a_member_is_read_back() {
 #[test]
 fn all_that_can_happen_and_all_that_stands_around_is_read_back() {
     let lines = [
-        "world dht 4 silent 1 lying 2 slow 3 sybils 8 placed 5 entries 0 stun honest,dead,everyone=30.0.0.9:9,port=3,private,\
+        "world dht 4 silent 1 lying 2 slow 3 walled 2 sybils 8 placed 5 entries 0 stun honest,dead,everyone=30.0.0.9:9,port=3,private,\
          family,source,late=2s,seldom=5 forged-victims 3 flood 50 insiders hammer,giant,crowd,two-faced,liar dual begins 23:59:50.250 link 20ms",
         "network eim+apdf,hairpin=external&v6:router no-multicast link 5ms",
         "network eim+eif in 0",

@@ -53,11 +53,17 @@ impl fmt::Display for Infrastructure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { dht_nodes, hostile, entries, stun, forged_victims, flood, insiders, link, stack, begins } =
             self;
-        let Hostile { silent, lying, slow, sybils, placed } = hostile;
+        let Hostile { silent, lying, slow, walled, sybils, placed } = hostile;
         let usual = Self::usual();
         write!(f, "world dht {dht_nodes}")?;
-        let hostile =
-            [("silent", silent), ("lying", lying), ("slow", slow), ("sybils", sybils), ("placed", placed)];
+        let hostile = [
+            ("silent", silent),
+            ("lying", lying),
+            ("slow", slow),
+            ("walled", walled),
+            ("sybils", sybils),
+            ("placed", placed),
+        ];
         for (word, count) in hostile {
             if *count > 0 {
                 write!(f, " {word} {count}")?;
