@@ -53,24 +53,26 @@ pub struct Size {
 
 impl Census {
     /// A lookup ended with nodes at these distances, the closest first, at least half of [`K`]. One more of the same target
-    /// replaces the one before. What is alarming is left out, unless everything is.
-    pub(super) fn add(&mut self, target: [u8; 20], distances: &[f64]) {
+    /// replaces the one before. What is alarming is left out, unless everything is; where it is we (`is_ours`) who are the
+    /// target, whom anybody can surround, it does not even raise doubts.
+    pub(super) fn add(&mut self, target: [u8; 20], is_ours: bool, distances: &[f64]) {
         let distances = distances.get(..K).unwrap_or(distances);
         let (nodes, Some(&reach)) = (distances.len(), distances.last()) else { return };
         if nodes < K / 2 || reach * MOST <= nodes as f64 {
             return;
         }
         let sample = Sample { target, nodes: nodes as f64, reach };
+        self.samples.retain(|known| known.target != target);
         if self.is_alarming(distances) {
-            self.doubted.retain(|known| known.target != target);
-            self.doubted.push(sample);
+            if !is_ours {
+                self.doubted.push(sample);
+            }
             if self.doubted.len() >= WRONG {
                 self.samples = std::mem::take(&mut self.doubted).into();
             }
             return;
         }
-        self.doubted.clear();
-        self.samples.retain(|known| known.target != target);
+        self.doubted.retain(|_| is_ours);
         self.samples.push_back(sample);
         if self.samples.len() > SAMPLES {
             self.samples.pop_front();
@@ -88,8 +90,11 @@ impl Census {
         (self.samples.capacity() + self.doubted.capacity()) * size_of::<Sample>()
     }
 
+    /// Of the lookups that raise doubts, if there are any: the network may have grown since the others, and if it has not,
+    /// the next lookup of a random point ends the doubts.
     pub(super) fn size(&self) -> Option<Size> {
-        let (count, sum) = self.arrivals();
+        let (count, sum) =
+            if self.doubted.is_empty() { arrivals(&self.samples) } else { arrivals(&self.doubted) };
         let nodes = (count - 1.0) / sum;
         let size = || Size { nodes: nodes as u64, error: (nodes / (count - 2.0).sqrt()) as u64 };
         (count > 2.0 && sum > 0.0).then(size)
@@ -106,7 +111,7 @@ impl Census {
         if self.size().is_none_or(|size| size.nodes < FEW) {
             return false;
         }
-        let (count, sum) = self.arrivals();
+        let (count, sum) = arrivals(&self.samples);
         (K / 2..=K).any(|k| {
             let Some(&kth) = distances.get(k - 1) else { return false };
             let (own, elsewhere) = (kth / k as f64, sum / count);
@@ -115,16 +120,16 @@ impl Census {
             own < elsewhere && ratio > ALARM
         })
     }
+}
 
-    /// How many gaps between neighbours were seen, and how long they are together. Of four lookups or more, the one among the
-    /// closest and the one among the farthest do not count, so that nobody shifts the estimate by gathering at one place.
-    fn arrivals(&self) -> (f64, f64) {
-        let mut samples: Vec<Sample> = self.samples.iter().copied().collect();
-        samples.sort_by(|a, b| (a.reach / a.nodes).total_cmp(&(b.reach / b.nodes)));
-        let cut = usize::from(samples.len() >= 4);
-        let counted = samples.get(cut..samples.len() - cut).unwrap_or_default();
-        (counted.iter().map(|it| it.nodes).sum(), counted.iter().map(|it| it.reach).sum())
-    }
+/// How many gaps between neighbours were seen, and how long they are together. Of four lookups or more, the one among the
+/// closest and the one among the farthest do not count, so that nobody shifts the estimate by gathering at one place.
+fn arrivals<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> (f64, f64) {
+    let mut samples: Vec<Sample> = samples.into_iter().copied().collect();
+    samples.sort_by(|a, b| (a.reach / a.nodes).total_cmp(&(b.reach / b.nodes)));
+    let cut = usize::from(samples.len() >= 4);
+    let counted = samples.get(cut..samples.len() - cut).unwrap_or_default();
+    (counted.iter().map(|it| it.nodes).sum(), counted.iter().map(|it| it.reach).sum())
 }
 
 /// A distance as a share of the key space.
@@ -152,7 +157,7 @@ mod tests {
 
     fn census(lookups: u8, nodes: u64, rng: &mut Rng) -> Census {
         let mut census = Census::default();
-        (0..lookups).for_each(|n| census.add([n; 20], &closest(nodes, rng)));
+        (0..lookups).for_each(|n| census.add([n; 20], false, &closest(nodes, rng)));
         census
     }
 
@@ -169,7 +174,7 @@ mod tests {
         }
         assert_eq!(Census::default().size(), None);
         let mut few = Census::default();
-        few.add([0; 20], &closest(1_000, &mut rng)[..K / 2 - 1]);
+        few.add([0; 20], false, &closest(1_000, &mut rng)[..K / 2 - 1]);
         assert_eq!(few.size(), None, "not from fewer than four");
     }
 
@@ -198,7 +203,7 @@ mod tests {
         let mut rng = Rng::new([9; 32]);
         let mut census = census(8, 100_000, &mut rng);
         let before = census.size().unwrap().nodes;
-        (0..20).for_each(|_| census.add([200; 20], &[1e-12; K]));
+        (0..20).for_each(|_| census.add([200; 20], false, &[1e-12; K]));
         let after = census.size().unwrap().nodes;
         assert!((before / 2..before * 2).contains(&after), "{before} {after}");
     }
@@ -207,12 +212,30 @@ mod tests {
     fn an_estimate_that_is_much_too_low_does_not_last_and_sybils_do_not_replace_one() {
         let mut rng = Rng::new([11; 32]);
         let mut low = census(3, 700, &mut rng);
-        (10..20).for_each(|n| low.add([n; 20], &closest(100_000, &mut rng)));
+        (10..20).for_each(|n| low.add([n; 20], false, &closest(100_000, &mut rng)));
         assert!(low.size().unwrap().nodes > 50_000, "{:?}", low.size());
         let mut right = census(3, 100_000, &mut rng);
         let before = right.size();
-        (10..20).for_each(|n| right.add([n; 20], &[1e-12; K]));
+        (10..20).for_each(|n| right.add([n; 20], false, &[1e-12; K]));
         assert_eq!(right.size(), before);
+    }
+
+    /// The network has grown: the latest lookup of a random point counts; and of the point where we are nobody's word does.
+    #[test]
+    fn what_grows_is_followed_and_a_crowd_around_us_is_not() {
+        let mut rng = Rng::new([13; 32]);
+        let mut grown = census(3, 2_000, &mut rng);
+        grown.add([100; 20], false, &closest(100_000, &mut rng));
+        let size = grown.size().unwrap();
+        assert!(size.nodes > 30_000 && size.error > size.nodes / 3, "{size:?}");
+        let mut surrounded = census(3, 100_000, &mut rng);
+        let before = surrounded.size();
+        surrounded.add([100; 20], true, &[1e-7; K]);
+        assert_eq!(surrounded.size(), before);
+        surrounded.add([101; 20], false, &closest(10_000_000, &mut rng));
+        assert!(surrounded.size().unwrap().nodes > 1_000_000);
+        surrounded.add([102; 20], false, &closest(100_000, &mut rng));
+        assert!(surrounded.size().unwrap().nodes < 300_000, "chance is outweighed by the next");
     }
 
     #[test]
@@ -220,7 +243,7 @@ mod tests {
         let mut rng = Rng::new([12; 32]);
         let mut census = Census::default();
         (0..16).for_each(|n| {
-            census.add([n; 20], &closest(100_000, &mut rng)[..if n % 2 == 0 { K } else { K / 2 }])
+            census.add([n; 20], false, &closest(100_000, &mut rng)[..if n % 2 == 0 { K } else { K / 2 }])
         });
         let size = census.size().unwrap();
         assert!(size.nodes.abs_diff(100_000) < 3 * size.error && size.error > 9_000, "{size:?}");

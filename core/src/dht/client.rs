@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::Event;
-use super::census;
+use super::census::{self, Size};
 use super::errand::Errand;
 use super::lookup::{Goal, Lookup, Pace};
 use super::machine::{Dht, Origin, is_plausible};
@@ -164,10 +164,10 @@ impl Dht {
         let is_local = |addr: SocketAddr| Scope::of(addr.ip()).is_local();
         let is_near = start.iter().map(|contact| contact.addr).chain(seeds.iter().copied()).all(is_local);
         let pace = if is_near { Pace::CALM } else { pace };
-        let nodes = self.credible_size(ipv4);
+        let size = self.credible_size(ipv4);
         self.last_lookup.0 += 1;
         self.counters.lookups += 1;
-        let mut lookup = Lookup::new(target, (goal, pace), ipv4, nodes, start, seeds);
+        let mut lookup = Lookup::new(target, (goal, pace), ipv4, size, start, seeds);
         lookup.spare_starts(spares);
         self.lookups.insert(self.last_lookup, lookup.into());
         Some(self.last_lookup)
@@ -226,16 +226,17 @@ impl Dht {
         let is_alarming = self.overlay(ipv4).census.is_alarming(&all);
         self.counters.alarms += u64::from(is_alarming);
         if lookup.goal() == Goal::Neighbours {
-            self.overlay_mut(ipv4).census.add(lookup.target().0, &credible);
-            let nodes = self.credible_size(ipv4);
+            let is_ours = lookup.target() == self.id(ipv4);
+            self.overlay_mut(ipv4).census.add(lookup.target().0, is_ours, &credible);
+            let size = self.credible_size(ipv4);
             let others = self.lookups.values_mut().filter(|other| other.is_ipv4() == ipv4);
-            others.for_each(|other| other.learn_size(nodes));
+            others.for_each(|other| other.learn_size(size));
         }
     }
 
     /// How many nodes there are, if that can be told and is worth telling.
-    fn credible_size(&self, ipv4: bool) -> Option<u64> {
-        self.overlay(ipv4).census.size().map(|size| size.nodes).filter(|nodes| *nodes >= census::FEW)
+    fn credible_size(&self, ipv4: bool) -> Option<Size> {
+        self.overlay(ipv4).census.size().filter(|size| size.nodes >= census::FEW)
     }
 
     /// Tells of the peers that `source` named.

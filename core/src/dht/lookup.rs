@@ -1,10 +1,10 @@
 use std::net::SocketAddr;
 
-use super::Progress;
 use super::census;
 use super::errand::ErrandId;
 use super::node_id;
 use super::table::K;
+use super::{Progress, Size};
 use crate::base::{InfoHash, NodeId, Prefix, Scope};
 use crate::limits;
 use crate::wire::krpc::Contact;
@@ -40,6 +40,14 @@ const SURROUNDINGS: f64 = 3.0 * REGION;
 /// see another part of the honest nodes there have some in common then.
 const WIDER: usize = 2;
 
+/// Who is beyond the distance at which so many are expected vouches for those it names. It knows few of the many around the
+/// target, and of a crowd among them only its share; the crowd itself, which names nobody else, vouches for nobody.
+const FAR: f64 = 8.0 * REGION;
+
+/// How many of those vouched for are asked where a crowd is suspected: nearly all that there are, as each of them knows of some
+/// whom the crowd keeps to itself.
+const ALL_VOUCHED: usize = 4 * K;
+
 /// Questions of a lookup that may go to nodes whose ids do not follow from their addresses: fewer than
 /// [`limits::DHT_CANDIDATES`], so that whoever makes up ever closer ones does not use up all of them.
 const UNBOUND_ASKED: usize = limits::DHT_CANDIDATES / 5;
@@ -65,20 +73,20 @@ pub(super) struct Pace {
     /// The same once a node among the closest has answered: nearly all who are asked from then on have to be asked anyway,
     /// so asking them one after the other would only take longer.
     ending: usize,
-    /// Nodes beyond the [`K`] closest that are asked in the end, although nothing waits for them: they know of close ones
+    /// Of the nodes that others vouch for (see [`FAR`]), so many of the closest are asked, whoever is closer: where a crowd
+    /// that keeps the usual distances surrounds the target, it alone would be asked else. In peace they, too, know of close ones
     /// that those who are closer do not name, because they name others.
-    spares: usize,
+    vouched: usize,
     /// One more is asked for so many under way in the end, because some are dead; 0 for none.
     doubt: usize,
 }
 
 impl Pace {
     /// Nobody waits for this one.
-    pub(super) const CALM: Self = Self { paths: 1, seeking: 4, ending: 8, spares: 0, doubt: 0 };
+    pub(super) const CALM: Self = Self { paths: 1, seeking: 4, ending: 8, vouched: 0, doubt: 0 };
     /// Somebody waits.
-    pub(super) const SWIFT: Self = Self { paths: 1, seeking: 5, ending: 14, spares: K, doubt: 2 };
-    /// The same along two paths that share no node. The spares of the one are the closest of the other, so this asks
-    /// two or three nodes more than one path does.
+    pub(super) const SWIFT: Self = Self { paths: 1, seeking: 5, ending: 14, vouched: 6, doubt: 2 };
+    /// The same along two paths that share no node.
     pub(super) const PAIRED: Self = Self { paths: 2, seeking: 6, ending: 10, doubt: 4, ..Self::SWIFT };
 }
 
@@ -95,6 +103,8 @@ impl Pace {
 /// - Who keeps more distance from each other is harder to tell from chance. If there are only somewhat more nodes around the
 ///   target than expected, all of them and their surroundings are asked, and are part of the result: nobody is chosen, so
 ///   nobody takes the place of another.
+/// - Whoever keeps the usual distances is not told from chance at all. So those whom somebody far away vouches for ([`FAR`]) are
+///   asked, too: a crowd that names only itself does not end the lookup.
 /// - Of several paths ([`Pace`]), one that ended elsewhere than the others contributes its own closest to the result.
 #[derive(Debug)]
 pub(super) struct Lookup {
@@ -104,6 +114,8 @@ pub(super) struct Lookup {
     pace: Pace,
     /// How many nodes there are, by estimate.
     nodes: Option<f64>,
+    /// A standard error more: by an estimate that is not ripe yet only those are suspected of whom there are far too many.
+    at_most: f64,
     /// Whether more are around the target than chance puts there.
     is_suspect: bool,
     /// The closest first.
@@ -147,6 +159,8 @@ struct Candidate {
     path: usize,
     /// The paths that named it, one bit each.
     named_by: u8,
+    /// Whether somebody far away named it, or we knew it.
+    is_vouched: bool,
     /// How many answers led to it.
     hops: u8,
 }
@@ -194,19 +208,19 @@ impl Lookup {
         target: [u8; 20],
         (goal, pace): (Goal, Pace),
         ipv4: bool,
-        nodes: Option<u64>,
+        size: Option<Size>,
         start: Vec<Contact>,
         seeds: impl IntoIterator<Item = SocketAddr>,
     ) -> Self {
         let seeds = seeds.into_iter().map(|addr| (addr, State::New)).collect();
         let candidates = Vec::new();
-        let nodes = nodes.map(|nodes| nodes as f64);
         let mut lookup = Self {
             target,
             goal,
             ipv4,
             pace,
-            nodes,
+            nodes: None,
+            at_most: 0.0,
             is_suspect: false,
             candidates,
             spare_starts: Vec::new(),
@@ -215,8 +229,9 @@ impl Lookup {
             unbound_asked: 0,
             answered: 0,
         };
+        lookup.learn_size(size);
         for (nth, contact) in start.into_iter().enumerate() {
-            lookup.consider(contact, nth % pace.paths, 0);
+            lookup.consider(contact, (nth % pace.paths, 0), true);
         }
         lookup
     }
@@ -253,9 +268,12 @@ impl Lookup {
     }
 
     /// How many nodes there are, if that was not known before.
-    pub(super) fn learn_size(&mut self, nodes: Option<u64>) {
-        self.nodes = self.nodes.or(nodes.map(|nodes| nodes as f64));
-        self.is_suspect = self.is_suspect || self.looks_suspect();
+    pub(super) fn learn_size(&mut self, size: Option<Size>) {
+        if let (None, Some(size)) = (self.nodes, size) {
+            self.nodes = Some(size.nodes as f64);
+            self.at_most = (size.nodes + size.error) as f64;
+            self.is_suspect = self.looks_suspect();
+        }
     }
 
     /// Also starts from this address.
@@ -303,9 +321,9 @@ impl Lookup {
         self.answered += 1;
         let (mut path, mut hops) = (self.candidates.len() % self.pace.paths, 0);
         let is_it = |known: &Candidate| known.contact.addr == contact.addr;
-        let mut named_by = 1 << path;
+        let (mut named_by, mut is_vouched) = (1 << path, false);
         if let Some(known) = self.candidates.iter().find(|known| is_it(known)) {
-            (path, hops, named_by) = (known.path, known.hops, known.named_by);
+            (path, hops, named_by, is_vouched) = (known.path, known.hops, known.named_by, known.is_vouched);
         }
         self.seeds.retain(|seed| seed.0 != contact.addr);
         let network = network(&contact);
@@ -313,10 +331,11 @@ impl Lookup {
             known.contact.id == contact.id || (network.is_some() && known.network == network)
         };
         self.candidates.retain(|known| !(is_it(known) || is_rival(known) && known.state == State::Waiting));
-        self.insert(contact, (State::Answered, path, named_by, hops));
+        self.insert(contact, (State::Answered, path, named_by, hops), is_vouched);
+        let is_far = self.expected(census::share(&contact.id.distance(&self.target))) > Some(FAR);
         let mut named: Vec<Contact> = named.into_iter().collect();
         named.sort_by_cached_key(|contact| contact.id.distance(&self.target));
-        named.into_iter().take(K).for_each(|contact| self.consider(contact, path, hops + 1));
+        named.into_iter().take(K).for_each(|contact| self.consider(contact, (path, hops + 1), is_far));
         self.is_suspect = self.is_suspect || self.looks_suspect();
     }
 
@@ -360,8 +379,10 @@ impl Lookup {
         let alive = |known: &Candidate| waits(known.state) || known.state == State::Answered;
         let exhausted = self.asked.1 >= limits::DHT_CANDIDATES;
         let is_open = |known: &&Candidate| waits(known.state) && !(exhausted && known.state == State::New);
+        let is_awaited = |known: &Candidate| known.state != State::Stalled && is_open(&known);
         !self.seeds.iter().any(|seed| waits(seed.1))
             && !self.best(K, alive).iter().any(is_open)
+            && !(0..self.pace.paths).any(|path| self.vouched_of(path).any(is_awaited))
             && !self
                 .of_paths(alive)
                 .any(|(own, differs)| own.iter().take(if differs { SHARE } else { 1 }).any(is_open))
@@ -421,7 +442,7 @@ impl Lookup {
 
     /// Whom a path asks next.
     fn next_of(&self, path: usize, under_way: usize) -> Option<Contact> {
-        let Pace { paths, seeking, ending, spares, doubt } = self.pace;
+        let Pace { paths, seeking, ending, doubt, .. } = self.pace;
         // The best that may yet be, or already were, of use: everybody but the slow and the failed.
         let counts = |known: &Candidate| {
             known.is_of(path) && matches!(known.state, State::New | State::Asked | State::Answered)
@@ -439,9 +460,28 @@ impl Lookup {
         if !is_ending || under_way >= alpha {
             return None;
         }
-        let reach = (K + spares) / paths + closer.checked_div(doubt).unwrap_or(0);
+        if let Some(next) = self.vouched_of(path).find(|known| known.state == State::New) {
+            return Some(next.contact);
+        }
+        let reach = K / paths + closer.checked_div(doubt).unwrap_or(0);
         let spare = self.best(reach, counts).into_iter().find(|known| known.state == State::New)?;
         Some(spare.contact)
+    }
+
+    /// Whom a path asks because somebody vouches for them, and those whom it asked.
+    fn vouched_of(&self, path: usize) -> impl Iterator<Item = &Candidate> {
+        let most = match self.pace.vouched {
+            0 => 0,
+            _ if self.is_suspect => ALL_VOUCHED,
+            few => few,
+        };
+        let counts = move |known: &&Candidate| {
+            known.is_vouched
+                && known.is_of(path)
+                && !matches!(known.state, State::Waiting | State::Failed)
+                && !self.is_left_out(known)
+        };
+        self.candidates.iter().filter(counts).take(most / self.pace.paths)
     }
 
     /// The closest of each path, and whether they are part of the result even if others are closer: a path that has heard
@@ -468,9 +508,6 @@ impl Lookup {
     /// expected; of those beyond [`UNBOUND`] whose ids do not follow
     /// from their addresses, and of a crowd, only as many as it takes for want of others. Those come last.
     fn best_within(&self, within: f64, most: usize, counts: impl Fn(&Candidate) -> bool) -> Vec<&Candidate> {
-        let is_left_out = |known: &Candidate| {
-            known.state == State::New && !known.is_bound && self.unbound_asked >= UNBOUND_ASKED
-        };
         let (mut best, mut unbound, mut passed_over) = (Vec::with_capacity(most), 0, Vec::new());
         let (mut wanted, mut near) = (most, 0);
         for candidate in &self.candidates {
@@ -484,7 +521,7 @@ impl Lookup {
                 }
                 near += 1;
             }
-            if !counts(candidate) || is_left_out(candidate) {
+            if !counts(candidate) || self.is_left_out(candidate) {
                 continue;
             }
             if best.len() >= wanted && expected.is_none_or(|nodes| nodes > within) {
@@ -506,9 +543,10 @@ impl Lookup {
     }
 
     /// Takes a node that was named into account, if there is room and reason.
-    fn consider(&mut self, contact: Contact, path: usize, hops: u8) {
+    fn consider(&mut self, contact: Contact, (path, hops): (usize, u8), is_vouched: bool) {
         if let Some(known) = self.candidates.iter_mut().find(|known| known.contact == contact) {
             known.named_by |= 1 << path;
+            known.is_vouched |= is_vouched;
             return;
         }
         if hops > HOPS {
@@ -557,7 +595,7 @@ impl Lookup {
             self.candidates.remove(farthest);
         }
         let state = if is_free { State::New } else { State::Waiting };
-        self.insert(contact, (state, path, 1 << path, hops));
+        self.insert(contact, (state, path, 1 << path, hops), is_vouched);
     }
 
     /// Whether anybody could have made up a node with such an id at such a distance.
@@ -565,12 +603,20 @@ impl Lookup {
         !is_bound || self.expected(share).is_some_and(|nodes| nodes < CLOSE)
     }
 
+    /// Whether it is not asked, because too many like it were.
+    fn is_left_out(&self, known: &Candidate) -> bool {
+        known.state == State::New && !known.is_bound && self.unbound_asked >= UNBOUND_ASKED
+    }
+
     /// Whether more answered from around the target than chance puts there. Those whose ids anybody can make up do not count:
-    /// they get few places anyway.
+    /// they get few places anyway. Around ourselves and around random points nothing is stored, so nobody is worth suspecting.
     fn looks_suspect(&self) -> bool {
+        if self.nodes.is_none() || self.goal == Goal::Neighbours {
+            return false;
+        }
         let counts = |known: &&Candidate| known.is_bound && known.state == State::Answered;
         let answered = self.candidates.iter().filter(counts);
-        let mut counted = (1..).zip(answered.filter_map(|known| self.expected(known.share)));
+        let mut counted = (1..).zip(answered.map(|known| self.at_most * known.share));
         counted.any(|(count, nodes)| f64::from(count) > SUSPECT.0 + SUSPECT.1 * nodes)
     }
 
@@ -583,7 +629,7 @@ impl Lookup {
     fn fall_back(&mut self) {
         if self.answered == 0 {
             for (nth, contact) in std::mem::take(&mut self.spare_starts).into_iter().enumerate() {
-                self.consider(contact, nth % self.pace.paths, 0);
+                self.consider(contact, (nth % self.pace.paths, 0), true);
             }
         }
     }
@@ -606,7 +652,12 @@ impl Lookup {
         }
     }
 
-    fn insert(&mut self, contact: Contact, (state, path, named_by, hops): (State, usize, u8, u8)) {
+    fn insert(
+        &mut self,
+        contact: Contact,
+        (state, path, named_by, hops): (State, usize, u8, u8),
+        is_vouched: bool,
+    ) {
         let is_bound = node_id::is_bound(&contact.id, contact.addr.ip());
         let network = network(&contact);
         let candidate = Candidate {
@@ -617,6 +668,7 @@ impl Lookup {
             state,
             path,
             named_by,
+            is_vouched,
             hops,
         };
         let distance = contact.id.distance(&self.target);

@@ -14,6 +14,11 @@ fn lookup(start: &[u8]) -> Lookup {
     Lookup::new([0; 20], (Goal::Neighbours, Pace::CALM), true, None, start, [])
 }
 
+/// An estimate that is ripe.
+fn size(nodes: u64) -> Size {
+    Size { nodes, error: nodes / 10 }
+}
+
 fn ask(lookup: &mut Lookup) -> Vec<u16> {
     std::iter::from_fn(|| {
         let (addr, _) = lookup.next()?;
@@ -153,8 +158,8 @@ fn a_crowd_around_a_target_gets_some_places_and_the_lookup_goes_on_wider() {
     });
     let crowded: Vec<Contact> = crowd.take(30).chain(others.clone()).collect();
     let honest_of = |nodes: Option<u64>, known: &[Contact]| {
-        let goal = (Goal::Neighbours, Pace::CALM);
-        let mut lookup = Lookup::new([0; 20], goal, true, nodes, known.to_vec(), []);
+        let goal = (Goal::Search(InfoHash([0; 20])), Pace::CALM);
+        let mut lookup = Lookup::new([0; 20], goal, true, nodes.map(size), known.to_vec(), []);
         while let Some((addr, _)) = lookup.next() {
             lookup.on_asked(addr);
             lookup.on_answer(*known.iter().find(|known| known.addr == addr).unwrap(), []);
@@ -187,8 +192,8 @@ fn who_keeps_below_the_limit_does_not_keep_out_others() {
     for (for_each, least) in [(1.0, K / 2), (3.0, K - 1), (4.0, K - 1), (8.0, K - 1)] {
         let sybils = (0..64).map(|n| at(n, (f64::from(n) + 0.5) / for_each));
         let known: Vec<Contact> = sybils.chain(honest.clone()).collect();
-        let goal = (Goal::Neighbours, Pace::CALM);
-        let mut lookup = Lookup::new([0; 20], goal, true, Some(100_000), known.clone(), []);
+        let goal = (Goal::Search(InfoHash([0; 20])), Pace::CALM);
+        let mut lookup = Lookup::new([0; 20], goal, true, Some(size(100_000)), known.clone(), []);
         while let Some((addr, _)) = lookup.next() {
             lookup.on_asked(addr);
             lookup.on_answer(*known.iter().find(|known| known.addr == addr).unwrap(), []);
@@ -197,6 +202,68 @@ fn who_keeps_below_the_limit_does_not_keep_out_others() {
         let region = honest.iter().take(K).filter(|honest| result.contains(honest)).count();
         assert!(region >= least, "{for_each} for each honest one: {region} of {}", result.len());
         assert!(result.len() <= limits::DHT_CANDIDATES / 2);
+    }
+}
+
+/// Those who are as many around a target as nodes usually are, and name only each other, look like any network from within.
+#[test]
+fn who_names_only_each_other_does_not_end_a_lookup() {
+    let at = |n: u8, expected: f64| {
+        let mut at = contact(n);
+        at.id.0[..8].copy_from_slice(&((expected / 100_000.0 * 2f64.powi(64)) as u64).to_be_bytes());
+        at
+    };
+    let crowd: Vec<Contact> = (1..=64).map(|n| at(n, f64::from(n) - 0.5)).collect();
+    let honest: Vec<Contact> = (1..=30).map(|n| at(100 + n, f64::from(n))).collect();
+    let far: Vec<Contact> = (1..=8).map(|n| at(140 + n, 1_000.0 * f64::from(n))).collect();
+    // Each of those far away knows of three of the crowd, and of a few of the others at some distance; those, of all others.
+    let named_by = |contact: &Contact| match contact.addr.port() - 1_000 {
+        n @ 141.. => {
+            let n = usize::from(n - 141);
+            [&crowd[3 * n..3 * n + 3], &honest[16 + n..20 + n]].concat()
+        }
+        101.. => honest[..K].to_vec(),
+        n => (0..8).map(|step| crowd[(usize::from(n) + 5 * step) % 64]).collect(),
+    };
+    let goal = (Goal::Search(InfoHash([0; 20])), Pace::SWIFT);
+    let found = |nodes: Option<u64>| {
+        let mut lookup = Lookup::new([0; 20], goal, true, nodes.map(size), far.clone(), []);
+        let all = [&crowd[..], &honest, &far].concat();
+        let mut asked = 0;
+        while let Some((addr, _)) = lookup.next() {
+            asked += 1;
+            lookup.on_asked(addr);
+            let contact = all.iter().find(|known| known.addr == addr).unwrap();
+            lookup.on_answer(*contact, named_by(contact));
+        }
+        assert!(lookup.is_done() && asked < 100, "{asked}");
+        lookup.closest().filter(|found| honest.contains(found)).count()
+    };
+    assert_eq!(found(None), 0, "without an estimate nobody is known to be far");
+    assert_eq!(found(Some(100_000)), K / 2, "as many as are among the closest");
+}
+
+/// An estimate from one lookup makes fewer suspect than one from many; and nobody is suspected around ourselves.
+#[test]
+fn suspicion_waits_for_an_estimate_to_be_ripe() {
+    let target = (Goal::Search(InfoHash([0; 20])), Pace::SWIFT);
+    let ours = (Goal::Neighbours, Pace::CALM);
+    // So many times as many as there are by the estimate.
+    for (times, error, goal, suspect) in [
+        (2.2, 1_000, target, true),
+        (2.2, 40_000, target, false),
+        (4.0, 40_000, target, true),
+        (4.0, 1_000, ours, false),
+    ] {
+        let mut lookup =
+            Lookup::new([0; 20], goal, true, Some(Size { nodes: 100_000, error }), Vec::new(), []);
+        for n in 1..=40u8 {
+            let mut node = contact(n);
+            let share = f64::from(n) / 100_000.0 / times;
+            node.id.0[..8].copy_from_slice(&((share * 2f64.powi(64)) as u64).to_be_bytes());
+            lookup.on_answer(node, []);
+        }
+        assert_eq!(lookup.is_suspect, suspect, "{times} times as many, {error}");
     }
 }
 
@@ -215,7 +282,7 @@ fn where_most_ids_are_bound_the_closest_are_the_result() {
 fn one_node_of_a_network() {
     let of_network = |last| Contact { addr: ([8, 8, 8, last], 6881).into(), ..contact(last) };
     let mut lookup = lookup(&[]);
-    (1..=9).for_each(|last| lookup.consider(of_network(last), 0, 0));
+    (1..=9).for_each(|last| lookup.consider(of_network(last), (0, 0), false));
     assert_eq!(lookup.next().unwrap().0, of_network(1).addr);
     lookup.on_asked(of_network(1).addr);
     assert_eq!(lookup.next(), None, "one at a time");
@@ -238,8 +305,8 @@ fn made_up_contacts_do_not_hide_real_ones() {
     let renamed = Contact { addr: good.addr, ..contact(2) };
     for false_one in [squatted, renamed] {
         let mut lookup = lookup(&[]);
-        lookup.consider(false_one, 0, 0);
-        lookup.consider(good, 0, 0);
+        lookup.consider(false_one, (0, 0), false);
+        lookup.consider(good, (0, 0), false);
         let (addr, expected) = lookup.next().unwrap();
         assert_eq!((addr, expected), (false_one.addr, Some(false_one.id)));
         lookup.on_asked(addr);
@@ -270,7 +337,7 @@ fn a_world_without_end_ends() {
         id[..2].copy_from_slice(&(u16::MAX - n).to_be_bytes());
         Contact { id: NodeId(id), addr: ([127, 0, 0, 1], 1_000 + n).into() }
     };
-    lookup.consider(far(0), 0, 0);
+    lookup.consider(far(0), (0, 0), false);
     let asked = (0..).take_while(|&n| {
         let next = lookup.next();
         if let Some((addr, _)) = next {
