@@ -375,8 +375,8 @@ impl Rendezvous {
     ///
     /// It is scarce where members behind NATs that change their port are announced under many, and where members who move leave
     /// addresses behind, for as long as the DHT names them. So hosts take turns, not ports, one address of each before a second of
-    /// any: first hosts with an address that was never asked, for who is there was announced there lately, and what was asked in
-    /// vain is mostly stale; of these, and of the rest, those that were asked the longest ago.
+    /// any: first those that were never asked, then those that were asked the longest ago, whoever has dozens of stale ports. Of a host the
+    /// addresses that were never asked come first, for who is there was announced there lately.
     fn in_turn(&self, now: Time, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
         let asked = |address: &SocketAddr| self.doors.get(address).map(|door| door.first);
         let mut hosts: BTreeMap<IpAddr, (Option<Time>, usize)> = BTreeMap::new();
@@ -392,7 +392,7 @@ impl Rendezvous {
             .map(|address| {
                 let (last, before) = hosts.entry(address.ip()).or_default();
                 *before += 1;
-                ((*before, asked(&address).is_some(), *last), address)
+                ((*before, *last, asked(&address).is_some()), address)
             })
             .collect();
         ranked.sort_by_key(|(rank, _)| *rank);
@@ -623,14 +623,23 @@ mod tests {
 
     #[test]
     fn a_host_of_many_ports_takes_one_turn_among_hosts() {
+        // More than there are turns in ten minutes: some are never asked.
+        for ports in [32, 300] {
+            a_quiet_host_is_asked_beside_one_of(ports);
+        }
+    }
+
+    fn a_quiet_host_is_asked_beside_one_of(ports: u16) {
         let mut bench = Bench::new();
-        let many: Vec<SocketAddr> = (0..32).map(|i| SocketAddr::from(([198, 18, 0, 1], 4_000 + i))).collect();
+        let many: Vec<SocketAddr> =
+            (0..ports).map(|i| SocketAddr::from(([198, 18, 0, 1], 4_000 + i))).collect();
         let quiet = SocketAddr::from(([198, 18, 1, 1], 4_000));
         let rumours = [many, vec![quiet]].concat();
         let mut asked = Vec::new();
         // A DHT node answers with a few of all that were announced.
         for turn in 0..1_200 {
-            let named: Vec<_> = (0..11).map(|i| rumours[(turn * 11 + i) % rumours.len()]).collect();
+            let mut named: Vec<_> = (0..10).map(|i| rumours[(turn * 10 + i) % rumours.len()]).collect();
+            named.extend((turn % 3 == 0).then_some(quiet));
             let taken = bench.with(|r, cx| r.rumour(cx, STRANGER, &named));
             asked.extend(taken.contains(&quiet).then_some(bench.now));
             bench.run(Duration::from_millis(500));
