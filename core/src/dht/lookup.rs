@@ -67,8 +67,8 @@ const WAITING: usize = 2;
 pub(super) struct Pace {
     /// Paths with no node in common; whoever misleads one of them does not touch the others.
     paths: usize,
-    /// Questions under way, not counting those that stall, to nodes closer than the one to be asked, while only getting
-    /// closer. So a node that is closer than all others is asked at once.
+    /// Questions under way on all paths together, not counting those that stall, to nodes closer than the one to be asked, while
+    /// only getting closer. So a node that is closer than all others is asked at once.
     seeking: usize,
     /// The same once a node among the closest has answered: nearly all who are asked from then on have to be asked anyway,
     /// so asking them one after the other would only take longer.
