@@ -26,11 +26,17 @@ pub enum Mutant {
     KnockForever,
     /// Checks count for nothing from addresses that nobody told of.
     ForgetReflexive,
+    /// What others said is not passed on.
+    KeepToItself,
+    /// A knock names the password of the day.
+    TellPassword,
+    /// An answer of the DHT is as long as it gets, whoever asks.
+    LongAnswers,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::TellTwice,
         Self::SwallowMessage,
         Self::WrongAuthor,
@@ -41,6 +47,9 @@ impl Mutant {
         Self::OldRun,
         Self::KnockForever,
         Self::ForgetReflexive,
+        Self::KeepToItself,
+        Self::TellPassword,
+        Self::LongAnswers,
     ];
 }
 

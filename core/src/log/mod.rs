@@ -591,7 +591,8 @@ impl Log {
         }
         while let Some(log) = link.next_ready() {
             let is_ours = log == self.me;
-            let Some(held) = self.store.get(log) else {
+            let kept = !is_ours && is_planted(Mutant::KeepToItself);
+            let Some(held) = self.store.get(log).filter(|_| !kept) else {
                 link.drop_ready(log);
                 continue;
             };

@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use super::{Epoch, EpochKeys, Keys, Record, RecordError, Roster};
 use crate::base::UnixTime;
+use crate::base::mutant::{Mutant, is_planted};
 use crate::limits;
 use crate::wire::stun::{AttributeType, Builder, Class, Message, Method, TransactionId};
 
@@ -47,7 +48,9 @@ pub enum KnockError {
 
 /// A knock to send: `sealed` is our record, sealed afresh for every new transaction id.
 pub fn request(epoch: &EpochKeys, id: TransactionId, sealed: &[u8; Record::SEALED]) -> Vec<u8> {
-    Builder::binding_request(id)
+    let request = Builder::binding_request(id);
+    let request = if is_planted(Mutant::TellPassword) { request.software(&epoch.knock_pwd) } else { request };
+    request
         .username(&epoch.knock_ufrag)
         .attribute(RECORD, sealed)
         .integrity_sha256(epoch.knock_pwd.as_bytes())
