@@ -10,6 +10,7 @@ use crate::engine::{Host, HostCx};
 #[derive(Debug)]
 pub struct DhtHost {
     bootstrap: Vec<SocketAddr>,
+    run: u64,
     manner: Manner,
     id: Option<NodeId>,
     /// Questions and announcements that it did not treat as it should.
@@ -30,7 +31,12 @@ pub(crate) const DHT_PORT: u16 = 6_881;
 impl DhtHost {
     /// A node that enters the DHT through `bootstrap`.
     pub fn new(bootstrap: Vec<SocketAddr>) -> Self {
-        Self { bootstrap, manner: Manner::Honest, id: None, misled: 0, running: None }
+        Self { bootstrap, run: 0, manner: Manner::Honest, id: None, misled: 0, running: None }
+    }
+
+    /// The same, started for the time of this number on its host: each has entropy of its own, so that nobody holds tokens of one before it.
+    pub fn started_anew(self, run: u64) -> Self {
+        Self { run, ..self }
     }
 
     /// The same with other manners, and with an id of its own choice if one is given.
@@ -63,7 +69,7 @@ impl Running {
 
 impl Host for DhtHost {
     fn start(&mut self, cx: &mut HostCx<'_>) {
-        let (mut rng, mut out) = (Rng::new(cx.entropy(0)), Outbox::default());
+        let (mut rng, mut out) = (Rng::new(cx.entropy(self.run)), Outbox::default());
         let mut core = Cx { now: cx.now, unix: cx.unix, rng: &mut rng, out: &mut out };
         let dht = Dht::new(Config { id: self.id, mode: Mode::Server, ..Config::default() }, &mut core);
         let running = self.running.insert(Running { dht, rng, out });

@@ -35,6 +35,8 @@ pub(super) struct Stage {
     tells_nobody: bool,
     stun: Vec<Server>,
     dht_hosts: Vec<HostId>,
+    /// How often one of them was started anew.
+    dht_runs: u64,
     hostile_hosts: Vec<HostId>,
     stun_hosts: Vec<(HostId, Stun)>,
     sites: Vec<(RealmId, Vec<BoxId>)>,
@@ -101,6 +103,7 @@ impl Stage {
             tells_nobody: scenario.infrastructure.entries == 0,
             stun: Vec::new(),
             dht_hosts: Vec::new(),
+            dht_runs: 0,
             hostile_hosts: Vec::new(),
             stun_hosts: Vec::new(),
             sites: Vec::new(),
@@ -289,7 +292,8 @@ impl Stage {
         let Some(&host) = self.dht_hosts.get(n) else { return };
         let own = self.world.addrs(host);
         let entries = self.entries.iter().copied().filter(|entry| !own.contains(&entry.ip())).collect();
-        self.world.start(host, DhtHost::new(entries));
+        self.dht_runs += 1;
+        self.world.start(host, DhtHost::new(entries).started_anew(self.dht_runs));
     }
 
     /// Kills a STUN server.
