@@ -7,7 +7,6 @@ mod backoff;
 mod crc32c;
 mod cx;
 mod ids;
-#[cfg(feature = "rtc")]
 pub mod mutant;
 mod outbox;
 mod rng;
