@@ -41,6 +41,8 @@ pub struct Problems {
 
 /// How long it may take until members who are connected have told each other of all others.
 const INTRODUCTION: Duration = Duration::from_secs(5);
+/// The same after something was done to the network of one of them: a retransmission timer that doubled over and over meanwhile has to run out first.
+const RECOVERY: Duration = Duration::from_secs(10);
 /// Problems that are listed; the rest is counted.
 const LISTED: usize = 20;
 
@@ -101,8 +103,10 @@ struct Person {
     numbered: BTreeMap<(u8, u64), usize>,
     /// Whether this run was told of some trouble.
     told: bool,
-    /// Since when its network has been left alone; `None` while its link is another than its own.
-    steady: Option<Time>,
+    /// When something was done to its network last.
+    disturbed: Option<Time>,
+    /// Whether its link is another than its own.
+    relinked: bool,
 }
 
 #[derive(Debug)]
@@ -142,7 +146,8 @@ impl Checker {
                 last_heard: BTreeMap::new(),
                 numbered: BTreeMap::new(),
                 told: false,
-                steady: Some(Time::ZERO),
+                disturbed: None,
+                relinked: false,
             })
             .collect();
         let (severed, said, by_text) = (Vec::new(), Vec::new(), BTreeMap::new());
@@ -246,12 +251,13 @@ impl Checker {
 
     /// Something is done to the network of somebody, for good or for bad.
     pub(super) fn disturbed(&mut self, now: Time, who: usize, act: Act) {
-        let steady = &mut self.people[who].steady;
-        *steady = match act {
-            Act::Relink(..) => None,
-            Act::Restore(_) => Some(now),
-            _ => steady.map(|_| now),
-        };
+        let person = &mut self.people[who];
+        person.disturbed = Some(now);
+        match act {
+            Act::Relink(..) => person.relinked = true,
+            Act::Restore(_) => person.relinked = false,
+            _ => {}
+        }
     }
 
     pub(super) fn healed(&mut self) {
@@ -476,7 +482,10 @@ impl Checker {
     /// was done to the networks of all these. Over a link that loses half of what it is given, being told takes as long as it takes.
     fn introduced(&self, at: Time, who: usize, meeting: u8) -> BTreeSet<usize> {
         let count = self.people.len();
-        let is_steady = |who: usize| self.people[who].steady.is_some_and(|since| since + INTRODUCTION <= at);
+        let is_steady = |who: usize| {
+            let person = &self.people[who];
+            !person.relinked && person.disturbed.is_none_or(|disturbed| disturbed + RECOVERY <= at)
+        };
         let sees = |a: usize, b: usize| {
             let since = self.people[a].since.get(&(meeting, b));
             self.people[a].connected.get(&(meeting, b)) == Some(&self.people[b].run)

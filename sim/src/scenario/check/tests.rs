@@ -326,7 +326,7 @@ fn nobody_has_been_told_of_anyone_while_networks_change() {
     check.says(NOW + Duration::from_secs(8), 0, 0);
     assert_eq!(check.pending().filter(|(what, _)| what.contains("could pass on")).count(), 0);
     check.disturbed(NOW + Duration::from_secs(9), 1, Act::Restore(Who::One(1)));
-    for (after, owed) in [(13, 0), (14, 1)] {
+    for (after, owed) in [(18, 0), (19, 1)] {
         check.says(NOW + Duration::from_secs(after), 0, 0);
         assert_eq!(check.pending().filter(|(what, _)| what.contains("could pass on")).count(), owed);
     }
