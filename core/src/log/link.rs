@@ -80,6 +80,24 @@ struct Peer {
     proved: bool,
 }
 
+impl Peer {
+    /// What we hold of what the device went on without, and was not sent.
+    fn late(&self, held: &Held, admitted: u64) -> Option<Range<u64>> {
+        self.missing.iter().find_map(|gap| {
+            let first = held.first_of(gap.start.max(admitted).max(self.filled)..gap.end)?;
+            Some(first..gap.end)
+        })
+    }
+
+    /// What we hold of what comes after all that the device has or was sent, and whether nothing lies between.
+    fn rest(&self, held: &Held, admitted: u64) -> Option<(Range<u64>, bool)> {
+        let lacks = if self.start < self.next { self.next.max(admitted) } else { admitted };
+        let from = lacks.max(self.sent);
+        let first = held.first_of(from..u64::MAX)?;
+        Some((first..u64::MAX, first == from))
+    }
+}
+
 impl Link {
     /// A link that was just made, with one of `links`.
     pub(super) fn new(
@@ -275,52 +293,25 @@ impl Link {
         let admitted = *held.admitted.get(&self.device)?;
         let unknown = Peer::default();
         let peer = self.peers.get(&log).unwrap_or(&unknown);
-        let dues = [
-            self.next_due(peer, held, (admitted, since), is_ours),
-            self.late_due(peer, held, (admitted, since), is_ours),
-        ];
-        let mut due = dues.into_iter().flatten().min_by_key(|due| due.at)?;
+        // It told at once of all that it went on without, so one of those who have it is to be first.
+        let late = peer.late(held, admitted).and_then(|entries| {
+            let got = held.get(entries.start)?.got.max(peer.missed);
+            let at = if is_ours { since } else { self.patience_ends(got, since) };
+            Some(Due { entries, at, is_late: true })
+        });
+        let rest = peer.rest(held, admitted).and_then(|(entries, is_next)| {
+            let at = match (is_ours, is_next) {
+                (true, true) => since,
+                // Others may still have what we dropped of our log. If not, the device is to go on where we do.
+                (true, false) => self.patience_ends(since, since),
+                // If we came later than what it lacks, it waits even longer for whoever has that: see `Log::wait_before`.
+                (false, _) => self.patience_ends(held.get(entries.start)?.got, since),
+            };
+            Some(Due { entries, at, is_late: false })
+        });
+        let mut due = rest.into_iter().chain(late).min_by_key(|due| due.at)?;
         due.at = peer.rewound.map_or(due.at, |rewound| due.at.max(rewound));
         Some(due)
-    }
-
-    /// What the device went on without. It told all of that at once, so one of those who have it is to be first.
-    fn late_due(
-        &self,
-        peer: &Peer,
-        held: &Held,
-        (admitted, since): (u64, Time),
-        is_ours: bool,
-    ) -> Option<Due> {
-        let (first, until) = peer.missing.iter().find_map(|gap| {
-            let first = held.first_of(gap.start.max(admitted).max(peer.filled)..gap.end)?;
-            Some((first, gap.end))
-        })?;
-        let got = held.get(first)?.got.max(peer.missed);
-        let at = if is_ours { since } else { self.patience_ends(got, since) };
-        Some(Due { entries: first..until, at, is_late: true })
-    }
-
-    /// What comes after all that the device has.
-    fn next_due(
-        &self,
-        peer: &Peer,
-        held: &Held,
-        (admitted, since): (u64, Time),
-        is_ours: bool,
-    ) -> Option<Due> {
-        let lacks = if peer.start < peer.next { peer.next.max(admitted) } else { admitted };
-        let from = lacks.max(peer.sent);
-        let first = held.first_of(from..u64::MAX)?;
-        let got = held.get(first)?.got;
-        let at = match (is_ours, first == from) {
-            (true, true) => since,
-            // Others may still have what we dropped of our log. If not, the device is to go on where we do.
-            (true, false) => self.patience_ends(since, since),
-            // If we came later than what it lacks, it waits even longer for whoever has that: see `Log::wait_before`.
-            (false, _) => self.patience_ends(got, since),
-        };
-        Some(Due { entries: first..u64::MAX, at, is_late: false })
     }
 
     /// Until when an entry of another author that came at `got` is kept back.

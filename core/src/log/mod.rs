@@ -13,17 +13,17 @@
 //! **Exactly once.** Only the entry that comes next is taken in, so an author's messages come in order and once. Where the
 //! author dropped what is next, its log having outgrown the limits, and nobody else has it, one goes on where it does. So one does after a while
 //! with a member who came later than what is next, and so may not have it, if the author itself cannot be reached: what follows would wait for
-//! ever. What was gone on without stays welcome: members tell each other of such gaps, who has what is missing sends it, and it comes as history.
-//! For that, an author admits again, with whoever is new, all who have confirmed nothing so far.
+//! ever. For that, an author admits again, with whoever is new, all who have confirmed nothing so far.
+//! What was gone on without stays welcome: members tell each other of such gaps, who has what is missing sends it, and it comes as history.
 
+mod confirmed;
 mod entry;
 mod link;
 mod store;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Range;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -33,6 +33,7 @@ use crate::base::{Cx, DeviceId, Incarnation, MeetingId, Signer, Time, UnixTime, 
 use crate::limits;
 use crate::wire::frame::log::{self as wire, Admission, Entries, Frame, Have, Haves, MAX_ADMITS};
 pub use crate::wire::frame::log::{LogId, MAX_BODY, MAX_TEXT};
+use confirmed::Confirmed;
 use entry::Entry;
 use link::Link;
 use store::{Store, Unread};
@@ -65,71 +66,6 @@ pub struct Log {
     /// No link is due before this.
     due: Option<Time>,
     counters: Counters,
-}
-
-/// How much of our log a device has taken in.
-#[derive(Clone, Debug)]
-struct Confirmed {
-    /// The first entry that admits it.
-    first: u64,
-    /// The first entry it has neither taken in nor gone on without.
-    next: u64,
-    /// What it went on without, and would still take in.
-    missing: Vec<Range<u64>>,
-    /// What it has taken in, but the application was not told of.
-    untold: VecDeque<Range<u64>>,
-}
-
-impl Confirmed {
-    /// A device that is admitted from entry `first` on.
-    fn new(first: u64) -> Self {
-        Self { first, next: first, missing: Vec::new(), untold: VecDeque::new() }
-    }
-
-    /// Whether the device was admitted before entry `seq` and has confirmed nothing.
-    fn is_waiting(&self, seq: u64) -> bool {
-        self.next == self.first && self.first < seq
-    }
-
-    /// The first entry that the device would still take in.
-    fn lacks(&self) -> u64 {
-        self.missing.first().map_or(self.next, |gap| gap.start)
-    }
-
-    /// Takes in what the device says it holds. A run that has less than one before it had confirms nothing.
-    fn handle_have(&mut self, have: &Have) {
-        if have.start == have.next || have.next < self.next {
-            return;
-        }
-        for gap in std::mem::take(&mut self.missing) {
-            let (still, filled) = split(gap, &have.missing);
-            self.missing.extend(still);
-            self.untold.extend(filled);
-        }
-        if have.next > self.next {
-            // What it got and dropped before it could tell us cannot be told from what it went on without for good.
-            let taken = have.start.max(self.next)..have.next;
-            let (missing, _) = split(self.next..taken.start, &have.missing);
-            self.missing.extend(missing);
-            self.next = taken.end;
-            self.untold.push_back(taken);
-        }
-    }
-}
-
-/// Splits what lies in some `gaps`, which are in order, from what does not.
-fn split(range: Range<u64>, gaps: &[Range<u64>]) -> (Vec<Range<u64>>, Vec<Range<u64>>) {
-    let (mut within, mut between, mut from) = (Vec::new(), Vec::new(), range.start);
-    for gap in gaps {
-        let gap = gap.start.clamp(from, range.end)..gap.end.clamp(from, range.end);
-        between.push(from..gap.start);
-        from = gap.end;
-        within.push(gap);
-    }
-    between.push(from..range.end);
-    within.retain(|part| !part.is_empty());
-    between.retain(|part| !part.is_empty());
-    (within, between)
 }
 
 /// What the application may want to know.
@@ -429,14 +365,12 @@ impl Log {
             self.refuse(from, log, now);
             return Ok(());
         }
-        let extent = |store: &Store| store.get(log).map(|held| (held.next(), held.missing().to_vec()));
-        let before = extent(&self.store);
-        let result = frame
-            .entries
-            .iter()
-            .zip(frame.from..)
-            .try_for_each(|(entry, seq)| self.handle_entry((now, from), log, seq, entry));
-        if extent(&self.store) != before {
+        let mut has_news = false;
+        let result = frame.entries.iter().zip(frame.from..).try_for_each(|(entry, seq)| {
+            has_news |= self.handle_entry((now, from), log, seq, entry)?;
+            Ok(())
+        });
+        if has_news {
             self.store.make_room(self.confirmed_by_all());
             self.links.values_mut().for_each(|link| link.tell_of(log, from, now));
             self.schedule_everywhere(log, now);
@@ -447,13 +381,14 @@ impl Log {
         }
     }
 
+    /// Takes an entry in. `false` if it was there.
     fn handle_entry(
         &mut self,
         (now, from): (Time, DeviceId),
         log: LogId,
         seq: u64,
         entry: &wire::Entry<'_>,
-    ) -> Result<(), Stop> {
+    ) -> Result<bool, Stop> {
         let place = (self.meeting, log, seq);
         let held = self.store.get(log);
         let next = held.map(|held| held.next());
@@ -462,7 +397,7 @@ impl Log {
             self.counters.duplicates += 1;
             let differs = held.and_then(|held| held.get(seq)).is_some_and(|held| !held.says(entry));
             return match differs.then(|| Entry::verify(place, entry, now)) {
-                None => Ok(()),
+                None => Ok(false),
                 Some(None) => Err(Stop::Misbehaved(Misbehaved::Forged)),
                 Some(Some(_)) => Err(Stop::Misbehaved(Misbehaved::Equivocated(log, seq))),
             };
@@ -495,7 +430,7 @@ impl Log {
             held.skip_to(seq);
         }
         self.store.insert(log, seq, entry);
-        Ok(())
+        Ok(true)
     }
 
     /// How much longer the rest of a log is waited for until it is gone on with at entry `seq`, which `from` sent: not at all if that comes

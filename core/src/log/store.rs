@@ -242,6 +242,7 @@ impl Held {
         self.entries.insert(seq, entry);
         if seq == self.next {
             self.next += 1;
+            return;
         }
         let mut left = Vec::new();
         for gap in self.missing.drain(..) {

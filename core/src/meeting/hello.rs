@@ -1,6 +1,6 @@
 //! HELLO's proof: whoever makes it holds the code and is one end of this very link.
 
-use super::Keys;
+use super::{Keys, Record};
 use crate::base::{DeviceId, Incarnation};
 
 /// One end of a link.
@@ -12,6 +12,17 @@ pub struct End {
     pub fingerprint: [u8; 32],
     /// Which run of the device.
     pub incarnation: Incarnation,
+}
+
+impl End {
+    /// The end that the device of a record is.
+    pub fn of(record: &Record) -> Self {
+        Self {
+            device: record.device(),
+            fingerprint: *record.fingerprint(),
+            incarnation: record.details().incarnation,
+        }
+    }
 }
 
 /// The MAC by which `from` proves its membership to `to`. Naming both ends keeps one member from passing another's

@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::Node;
 use super::api::{DisconnectReason, Event, MeetingHandle, Progress, Stage, Trouble};
 use super::links::{Arrival, Dial, Ends, Peer, PeerState};
-use super::membership::end_of;
 use crate::base::mutant::{Mutant, is_planted};
 use crate::base::{DeviceId, Incarnation, Prefix, Scope};
 use crate::limits;
+use crate::meeting::hello::End;
 use crate::meeting::{Candidate, Presence, Record, Ufrag};
 use crate::peer::{CloseReason, Fingerprint, IceCredentials, Link, LinkConfig, Role, SnapToken};
 
@@ -116,7 +116,7 @@ impl Node {
         let record = record.clone();
         let via = via.unwrap_or(first);
         let Some(open) = self.meetings.get(&via).and_then(|attendance| attendance.open()) else { return };
-        let (me, them) = (self.me.end(), end_of(&record));
+        let (me, them) = (self.me.end(), End::of(&record));
         let ours = open.keys.ufrag(me.device, me.incarnation, them.device, number);
         let theirs = open.keys.ufrag(them.device, them.incarnation, me.device, number);
         let Some(acquaintance) = self.tags.get(&ours.tag) else { return };

@@ -39,7 +39,7 @@ impl Node {
                 continue;
             }
             dial.greeting.insert(handle, details.serial);
-            let mac = hello::prove(&open.keys, &me, &end_of(&person.record));
+            let mac = hello::prove(&open.keys, &me, &End::of(&person.record));
             let record = open.own.encode().as_slice();
             let hello = Control::Hello(Hello { version: VERSION, capabilities: 0, record, mac });
             let frame = frame::enclose(attendance.number, &hello.encode());
@@ -61,7 +61,7 @@ impl Node {
         // A HELLO for a meeting we are not in, or are just leaving, is no offence.
         let Some((handle, open)) = proven else { return };
         let record = match open.roster.decode(open.keys.id(), hello.record) {
-            Ok(record) if end_of(&record) == them => record,
+            Ok(record) if End::of(&record) == them => record,
             _ => return self.misbehaved(device),
         };
         let serial = record.details().serial;
@@ -316,14 +316,5 @@ impl Node {
         if self.links.dial_mut(device).is_some_and(|dial| dial.retire(handle)) {
             self.drop_link(device, DisconnectReason::Left);
         }
-    }
-}
-
-/// The end of a link that a record is about.
-pub(super) fn end_of(record: &Record) -> End {
-    End {
-        device: record.device(),
-        fingerprint: *record.fingerprint(),
-        incarnation: record.details().incarnation,
     }
 }

@@ -183,7 +183,7 @@ impl Running {
         let answer = knock::verify_answer(&self.keys, &epoch, &Roster::default(), message);
         let (Ok((record, _)), Some(peer)) = (answer, self.peers.get_mut(&from)) else { return };
         peer.knock = None;
-        if peer.record.as_ref().is_none_or(|known| end_of(known) != end_of(&record)) {
+        if peer.record.as_ref().is_none_or(|known| End::of(known) != End::of(&record)) {
             (peer.link, peer.number) = (None, 0);
         }
         peer.record = Some(record);
@@ -207,7 +207,7 @@ impl Running {
     fn dial(&mut self, host: &HostCx<'_>, to: SocketAddr, number: u16) {
         let me = self.end();
         let Some(record) = self.peers.get(&to).and_then(|peer| peer.record.clone()) else { return };
-        let them = end_of(&record);
+        let them = End::of(&record);
         let ours = self.keys.ufrag(me.device, me.incarnation, them.device, number);
         let theirs = self.keys.ufrag(them.device, them.incarnation, me.device, number);
         let Some(pair) = self.keyring.signer().agree(them.device.as_bytes()) else { return };
@@ -238,20 +238,20 @@ impl Running {
             match event {
                 Event::Secured => {
                     let own = own_record((&self.keys, &self.keyring, &self.endpoint), host, self.port, at);
-                    let mac = hello::prove(&self.keys, &me, &end_of(record));
+                    let mac = hello::prove(&self.keys, &me, &End::of(record));
                     let hello = Hello { version: VERSION, capabilities: 0, record: own.encode(), mac };
                     let frame = frame::enclose(MEETING, &Control::Hello(hello).encode());
                     let _ = link.send(&mut cx!(self, host), Channel::Control, &frame);
                     peer.greeted = true;
-                    self.mischiefs.linked(&mut cx!(self, host), end_of(record));
+                    self.mischiefs.linked(&mut cx!(self, host), End::of(record));
                 }
                 Event::Data { channel: Channel::Log, bytes } => {
                     if let Some((_, body)) = frame::open(&bytes) {
-                        self.mischiefs.heard(&mut cx!(self, host), end_of(record), body);
+                        self.mischiefs.heard(&mut cx!(self, host), End::of(record), body);
                     }
                 }
                 Event::Closed { .. } => {
-                    self.mischiefs.unlinked(end_of(record));
+                    self.mischiefs.unlinked(End::of(record));
                     peer.greeted = false;
                     peer.not_before = host.now + PATIENCE;
                 }
@@ -280,7 +280,7 @@ impl Running {
             let Some(peer) = self.peers.get_mut(&at) else { continue };
             match (&mut peer.link, &peer.record) {
                 (Some(link), Some(record)) if peer.greeted => {
-                    self.mischiefs.act(&mut cx!(self, host), end_of(record), |cx, channel, body| {
+                    self.mischiefs.act(&mut cx!(self, host), End::of(record), |cx, channel, body| {
                         let frame = frame::enclose(MEETING, body);
                         link.room(channel) >= frame.len() && link.send(cx, channel, &frame).is_ok()
                     });
@@ -330,12 +330,4 @@ fn own_record(
         name: format!("friend of {}", to.ip()),
     };
     Record::sign(keys.id(), keyring, endpoint.fingerprint().0, details)
-}
-
-fn end_of(record: &Record) -> End {
-    End {
-        device: record.device(),
-        fingerprint: *record.fingerprint(),
-        incarnation: record.details().incarnation,
-    }
 }

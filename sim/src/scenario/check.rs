@@ -175,13 +175,12 @@ impl Checker {
 
     /// Whether an event is about somebody who breaks the rules.
     fn is_about_insider(&self, event: &Event) -> bool {
-        let is_insider =
-            |is: &dyn Fn(DeviceId, MemberId) -> bool| self.insiders.iter().any(|it| is(it.0, it.1));
+        let mut insiders = self.insiders.iter();
         match event {
             Event::Connected { device, .. }
             | Event::Disconnected { device, .. }
-            | Event::Message { device, .. } => is_insider(&|it, _| it == *device),
-            Event::Delivered { to, .. } => is_insider(&|_, it| it == *to),
+            | Event::Message { device, .. } => insiders.any(|(it, _)| it == device),
+            Event::Delivered { to, .. } => insiders.any(|(_, it)| it == to),
             _ => false,
         }
     }

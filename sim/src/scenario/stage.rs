@@ -451,14 +451,18 @@ impl Stage {
     fn build_forger(&mut self, scenario: &Scenario) -> SocketAddr {
         let infrastructure = &scenario.infrastructure;
         let count = infrastructure.forged_victims as usize;
-        let victims = self.world.add_multihomed("victims", RealmId::INTERNET, infrastructure.link, count);
-        let addresses: Vec<_> =
-            self.world.addrs(victims).iter().map(|ip| SocketAddr::new(*ip, NODE_PORT)).collect();
-        self.world.start(victims, Sink::default());
-        self.victims = Some(victims);
+        let addresses = self.build_victims("victims", infrastructure.link, count);
         let forger = self.world.add_host("forger", RealmId::INTERNET, infrastructure.link);
         self.world.start(forger, Forger::new(&addresses));
         (self.world.addrs(forger)[0], DHT_PORT).into()
+    }
+
+    /// One host with so many addresses, none of which anybody has a reason to send to.
+    fn build_victims(&mut self, name: &str, link: LinkRules, count: usize) -> Vec<SocketAddr> {
+        let host = self.world.add_multihomed(name, RealmId::INTERNET, link, count);
+        self.world.start(host, Sink::default());
+        self.victims.get_or_insert(host);
+        self.world.addrs(host).iter().map(|ip| SocketAddr::new(*ip, NODE_PORT)).collect()
     }
 
     /// It comes last, so that all others have the addresses that they have without it.
@@ -479,12 +483,7 @@ impl Stage {
             return;
         }
         let doors = self.open_doors();
-        let bystanders =
-            self.world.add_multihomed("bystanders", RealmId::INTERNET, infrastructure.link, BYSTANDERS);
-        let victims: Vec<_> =
-            self.world.addrs(bystanders).iter().map(|ip| SocketAddr::new(*ip, NODE_PORT)).collect();
-        self.world.start(bystanders, Sink::default());
-        self.victims = self.victims.or(Some(bystanders));
+        let victims = self.build_victims("bystanders", infrastructure.link, BYSTANDERS);
         for (n, mischief) in (0..).zip(&infrastructure.insiders) {
             let host = self.world.add_host(format!("insider{n}"), RealmId::INTERNET, infrastructure.link);
             let program = Insider::new(

@@ -40,11 +40,7 @@ pub(super) struct Waits {
 impl Waits {
     /// Whether a connection is owed now.
     pub(super) fn connection(&mut self, now: Time, pair: Pair, owed: bool) {
-        if owed {
-            self.connections.entry(pair).or_insert(now);
-        } else {
-            self.connections.remove(&pair);
-        }
+        keep(&mut self.connections, pair, now, owed);
     }
 
     /// Whether the end of a connection is owed now.
@@ -57,38 +53,22 @@ impl Waits {
 
     /// Whether two can meet now, in a meeting that both are in.
     pub(super) fn able(&mut self, now: Time, pair: Pair, able: bool) {
-        if able {
-            self.able.entry(pair).or_insert(now);
-        } else {
-            self.able.remove(&pair);
-        }
+        keep(&mut self.able, pair, now, able);
     }
 
     /// Whether two who cannot meet now have members between them, in a meeting that all are in.
     pub(super) fn joined(&mut self, now: Time, pair: Pair, joined: bool) {
-        if joined {
-            self.joined.entry(pair).or_insert(now);
-        } else {
-            self.joined.remove(&pair);
-        }
+        keep(&mut self.joined, pair, now, joined);
     }
 
     /// Whether somebody is in a meeting, alone, and could find somebody.
     pub(super) fn find(&mut self, now: Time, who: usize, meeting: u8, owed: bool) {
-        if owed {
-            self.finds.entry((who, meeting)).or_insert(now);
-        } else {
-            self.finds.remove(&(who, meeting));
-        }
+        keep(&mut self.finds, (who, meeting), now, owed);
     }
 
     /// Whether somebody is to be told, in a meeting, that something is wrong.
     pub(super) fn word(&mut self, now: Time, who: usize, meeting: u8, owed: bool) {
-        if owed {
-            self.words.entry((who, meeting)).or_insert(now);
-        } else {
-            self.words.remove(&(who, meeting));
-        }
+        keep(&mut self.words, (who, meeting), now, owed);
     }
 
     /// Two are connected.
@@ -144,5 +124,14 @@ impl Waits {
 
     fn sample(&mut self, property: Property, since: Time, at: Time) {
         self.samples.push(Sample { property, took: at.saturating_since(since) });
+    }
+}
+
+/// Remembers since when something holds, for as long as it does.
+fn keep<K: Ord>(since: &mut BTreeMap<K, Time>, what: K, now: Time, holds: bool) {
+    if holds {
+        since.entry(what).or_insert(now);
+    } else {
+        since.remove(&what);
     }
 }
