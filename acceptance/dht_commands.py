@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 
-from moot import FOREIGN_ENVIRONMENT, MOOT, Failed, all_connected, check, exchange, new_code, run
+from moot import FOREIGN_ENVIRONMENT, MOOT, TARGET, Failed, all_connected, check, exchange, new_code, run
 
 TOPIC = "0123456789abcdef0123456789abcdef01234567"
 HELLO = "e5f96f6f38320f0f33959cb4d3d656452117aadb"  # of the vectors of BEP 44: "Hello World!"
@@ -363,7 +363,7 @@ def meeting_without_bootstrap(world):
 
 def examples(world):
     """the examples of the core, on plain sockets: each finds what the others and the command store, and the other way round"""
-    folder = MOOT.parent / "examples"
+    folder = TARGET / "release" / "examples"
     for name in ("dht_node", "dht_item"):
         if not (folder / name).exists():
             raise Failed(f"there is no {folder / name}; build it with `cargo build --release -p folkmoot-core --example {name}`")
