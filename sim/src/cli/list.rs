@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use folkmoot_sim::scenario::{self, NAMES};
 
 use super::Done;
+use super::subject::seed_of;
 
 /// Shows the scenarios, or one of them as text
 #[derive(clap::Args)]
@@ -13,7 +14,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME")]
     text: Option<String>,
     /// What the scenario leaves open is drawn from it
-    #[arg(long, default_value_t = 0, requires = "text")]
+    #[arg(long, default_value_t = 0, requires = "text", value_parser = seed_of)]
     seed: u64,
 }
 

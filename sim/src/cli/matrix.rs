@@ -23,8 +23,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     row: Option<String>,
     /// The first seed; a commit's hash after 0x makes fresh ones
-    #[arg(long, default_value = "0")]
-    seed: String,
+    #[arg(long, default_value = "0", value_parser = seed_of)]
+    seed: u64,
     /// How many runs at once
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
@@ -60,7 +60,7 @@ impl From<LevelName> for Level {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Done {
-    let seed = seed_of(&arguments.seed)?;
+    let seed = arguments.seed;
     let mut level = Level::from(if arguments.nightly { LevelName::N } else { arguments.level });
     let rows: Vec<_> = match &arguments.row {
         None => ROWS.iter().collect(),
@@ -77,6 +77,7 @@ pub(super) fn run(arguments: &Arguments) -> Done {
         for row in rows {
             let state = match row.state {
                 State::Whole(_) => "ready".into(),
+                State::Shared(_, what) => format!("ready; elsewhere: {what}"),
                 State::Part(_, why) => format!("partly: {why}"),
                 State::Elsewhere(what) => format!("elsewhere: {what}"),
                 State::NotYet(why) => format!("NOT YET: {why}"),

@@ -53,7 +53,7 @@ impl Pictures {
             write(&directory.join("ladder.svg"), &picture)?;
             let (title, about) = (
                 format!("How {} and {} connect", pair.0, pair.1),
-                "Time goes down, and is short where nothing happens. Pointing at the begin of an arrow shows its addresses.",
+                "Time goes down, and is short where nothing happens. Pointing at the beginning of an arrow shows its addresses.",
             );
             sections.push(Section { title, about: about.into(), picture });
         }

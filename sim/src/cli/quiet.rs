@@ -7,6 +7,7 @@ use folkmoot_sim::mesh::{Home, Mesh};
 use folkmoot_sim::net::{Behavior, BoxRules, Law, LinkRules};
 use folkmoot_sim::quiet::{self, DHT_BUDGET, GROWTH_PERCENT, LINK_BUDGET};
 
+use super::subject::seed_of;
 use super::{Done, TierName};
 
 /// Tells what a meeting sends in which nobody says anything, and whether its nodes come to hold more
@@ -19,7 +20,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=1_440))]
     minutes: u64,
     /// What is drawn is a function of it
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = seed_of)]
     seed: u64,
     /// What secures the links: DTLS, or a stand-in that costs a fiftieth
     #[arg(long, value_enum, default_value_t = TierName::Stub)]

@@ -6,7 +6,7 @@ use folkmoot_core::base::Time;
 use folkmoot_sim::scenario::Options;
 
 use super::run::tell_run;
-use super::subject::Subject;
+use super::subject::{Subject, seed_of};
 use super::tell::Telling;
 use super::{Done, Failure, TierName, field, picture};
 
@@ -17,7 +17,7 @@ pub(super) struct Arguments {
     /// NAME/SEED, a file with a scenario or a trace, or a whole scenario
     what: String,
     /// Instead of the seed that is written
-    #[arg(long)]
+    #[arg(long, value_parser = seed_of)]
     seed: Option<u64>,
     /// Leaves a fault out, with everything else drawn as before: -fault7
     #[arg(long, allow_hyphen_values = true, value_name = "-faultN")]

@@ -113,7 +113,8 @@ fn draw_joins(runs: u32) -> Result<Section, Failure> {
     let curves: Result<Vec<Joins>, Failure> = LOSSES.iter().map(|loss| pairs::curve(*loss, runs)).collect();
     Ok(Section {
         title: "Join times".into(),
-        about: "Two members behind home routers, with loss on both links in both directions.".into(),
+        about: "Two members behind home routers, with loss on both links in both directions; each run has twenty seconds."
+            .into(),
         picture: joins(&curves?),
     })
 }
@@ -195,7 +196,8 @@ fn read_growth(path: &Path) -> Result<Vec<Grown>, Failure> {
         let field = |name| value.get(name).and_then(serde_json::Value::as_f64);
         Some(Grown {
             members: field("members")?,
-            wall_ms: field("wall_ms")?,
+            // Where the system does not tell it, wall time is what there is.
+            cpu_ms: field("cpu_ms").or_else(|| field("wall_ms"))?,
             events: field("events")?,
             packets: field("packets")?,
         })

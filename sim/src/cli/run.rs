@@ -8,19 +8,19 @@ use folkmoot_sim::scenario::{NAMES, Options};
 use serde_json::json;
 
 use super::play::{play, twice};
-use super::subject::Subject;
+use super::subject::{Subject, seed_of};
 use super::tell::{Telling, tell, tell_json};
 use super::{Done, TierName, picture};
 
 /// Runs one scenario and tells what came of it
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Which; `moot-sim list` shows them
+    /// Which: `moot-sim list` shows those there are by name; or a file with one
     #[arg(default_value = NAMES[0].0)]
     scenario: String,
-    /// What is drawn is a function of it
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    /// What is drawn is a function of it: 0 unless given, here or in a file
+    #[arg(long, value_parser = seed_of)]
+    seed: Option<u64>,
     /// NDJSON; the last line is {"event":"done","hash":…}
     #[arg(long)]
     json: bool,
@@ -42,7 +42,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Done {
     let Arguments { scenario, seed, json, events, trace, twice, tier, pictures } = arguments;
-    let subject = Subject::named(scenario, *seed)?;
+    let subject = Subject::read(scenario, *seed)?;
     let tape = pictures.need_tape();
     let options = Options { keep_records: *trace, tier: Tier::from(*tier), tape, ..Options::default() };
     let how = Telling { json: *json, events: *events || *json, twice: *twice };

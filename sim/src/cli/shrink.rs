@@ -8,7 +8,7 @@ use folkmoot_sim::Tier;
 use folkmoot_sim::scenario::{self, Options, Property};
 
 use super::play::{play, wrong};
-use super::subject::Subject;
+use super::subject::{Subject, seed_of};
 use super::{Done, Failure, TierName};
 
 /// Makes a failing scenario small: what is left out of it, one thing after the other, is not needed for the same
@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     /// NAME/SEED, a file, or a whole scenario
     what: String,
     /// Instead of the seed that is written
-    #[arg(long)]
+    #[arg(long, value_parser = seed_of)]
     seed: Option<u64>,
     /// How many runs it may take
     #[arg(long, default_value_t = 2_000)]

@@ -1,5 +1,6 @@
 //! What is to be run: a scenario of the library, a line, or a file.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use folkmoot_sim::Tier;
@@ -38,14 +39,21 @@ impl Subject {
     /// overrules the one that is written.
     pub(super) fn read(text: &str, seed: Option<u64>) -> Result<Self, Failure> {
         if Path::new(text).is_file() {
-            let content = std::fs::read_to_string(text)
-                .map_err(|error| Failure::Input(format!("cannot read {text}: {error}")))?;
+            let content = std::fs::read_to_string(text).map_err(|error| {
+                Failure::Input(match error.kind() {
+                    ErrorKind::InvalidData => format!("{text} is neither text nor a trace of a node"),
+                    _ => format!("cannot read {text}: {error}"),
+                })
+            })?;
             return Self::parse(&content, seed).map_err(|what| Failure::Input(format!("{text}: {what}")));
         }
         if text.contains([';', ' ', '\n']) {
             return Self::parse(text, seed).map_err(Failure::Input);
         }
-        if text.ends_with(".scn") {
+        if Path::new(text).is_dir() {
+            return Err(Failure::Input(format!("{text} is a directory")));
+        }
+        if text.ends_with(".scn") || text.starts_with(['/', '.']) {
             return Err(Failure::Input(format!("there is no file {text}")));
         }
         Self::short(text, seed)
@@ -75,7 +83,7 @@ impl Subject {
         };
         let name = parts.next().unwrap_or_default();
         let written = match parts.next_if(|part| !part.starts_with('-')) {
-            Some(part) => Some(seed_of(part)?),
+            Some(part) => Some(seed_of(part).map_err(Failure::Input)?),
             None => None,
         };
         let mut subject = Self::drawn(generation, name, seed.or(written).unwrap_or(0))?;
@@ -97,7 +105,10 @@ impl Subject {
         if !faults.contains(&number) {
             let what = match &faults[..] {
                 [] => "this scenario has no numbered faults".into(),
-                list => format!("there is no fault {number}: there are {list:?}"),
+                list => {
+                    let numbers: Vec<_> = list.iter().map(u16::to_string).collect();
+                    format!("there is no fault {number}: there are {}", numbers.join(", "))
+                }
             };
             return Err(Failure::Input(what));
         }
@@ -123,12 +134,12 @@ impl Subject {
 }
 
 /// A seed, in decimal or after `0x`.
-pub(super) fn seed_of(text: &str) -> Result<u64, Failure> {
+pub(super) fn seed_of(text: &str) -> Result<u64, String> {
     let number = match text.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
         None => text.parse().ok(),
     };
-    number.ok_or_else(|| Failure::Input(format!("`{text}` is no seed: seeds are 0 to {}", u64::MAX)))
+    number.ok_or_else(|| format!("`{text}` is no seed: seeds are 0 to {}", u64::MAX))
 }
 
 #[cfg(test)]
@@ -168,10 +179,12 @@ mod tests {
             ("storm/99999999999999999999", "is no seed: seeds are 0 to 18446744073709551615"),
             ("g0/storm/1", "was drawn by generation 0"),
             ("g3/storm/1", "was drawn by generation 3"),
-            ("storm/1/-fault9999", "there is no fault 9999"),
+            ("storm/1/-fault9999", "there is no fault 9999: there are 7, "),
             ("open-four/1/-fault1", "has no numbered faults"),
             ("storm/1/-x", "expected something to leave out"),
             ("nowhere.scn", "there is no file nowhere.scn"),
+            ("/nowhere/x", "there is no file /nowhere/x"),
+            ("..", ".. is a directory"),
             ("members 2 opne; start all", "line 1, column 11: expected"),
         ] {
             let said = refused(text);

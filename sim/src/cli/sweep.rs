@@ -12,7 +12,7 @@ use folkmoot_sim::scenario::{self, GENERATION, LATEST, Marks, NAMES, Options, Ou
 use serde_json::json;
 
 use super::play::{play, wrong};
-use super::subject::Subject;
+use super::subject::{Subject, seed_of};
 use super::{Done, Failure, TierName};
 
 /// Runs a scenario, or all of them, with many seeds
@@ -277,13 +277,7 @@ fn bar(done: usize, all: usize, took: Duration) -> String {
 
 pub(super) fn parse_seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
     let (first, last) = text.split_once("..").ok_or("write A..B, as in 0..1000")?;
-    let number = |digits: &str| {
-        digits
-            .trim()
-            .parse::<u64>()
-            .map_err(|_| format!("`{digits}` is no seed: seeds are 0 to {}", u64::MAX))
-    };
-    let range = number(first)?..number(last)?;
+    let range = seed_of(first.trim())?..seed_of(last.trim())?;
     if range.is_empty() { Err("there is no seed in that range".into()) } else { Ok(range) }
 }
 
@@ -294,6 +288,7 @@ mod tests {
     #[test]
     fn ranges_of_seeds() {
         assert_eq!(parse_seeds("3..7"), Ok(3..7));
+        assert_eq!(parse_seeds("0x10..0x11"), Ok(16..17));
         assert!(parse_seeds("7..3").is_err() && parse_seeds("7").is_err() && parse_seeds("a..b").is_err());
         assert!(parse_seeds("0..99999999999999999999").unwrap_err().contains("seeds are 0 to"));
     }

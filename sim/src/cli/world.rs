@@ -15,6 +15,7 @@ use folkmoot_sim_entropy::seeded;
 use serde_json::json;
 
 use super::Done;
+use super::subject::seed_of;
 use joins::{Join, Joins};
 
 /// Lets strangers of a mix of networks meet: what can be expected, what packets can do, and what nodes do
@@ -30,7 +31,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(0..=100_000))]
     pub(super) nodes: u64,
     /// What is drawn is a function of it
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = seed_of)]
     pub(super) seed: u64,
     /// How many runs at once
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]

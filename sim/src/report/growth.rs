@@ -1,4 +1,4 @@
-use super::plot::{Axis, Plot, short};
+use super::plot::{Axis, Plot, grouped, short};
 use super::svg::Svg;
 
 /// What a meeting of so many members cost: a line of `moot-sim grow --json`.
@@ -6,8 +6,8 @@ use super::svg::Svg;
 pub struct Grown {
     /// How many members.
     pub members: f64,
-    /// The time it took to simulate, in milliseconds.
-    pub wall_ms: f64,
+    /// The CPU time it took to simulate, in milliseconds.
+    pub cpu_ms: f64,
     /// Events handled.
     pub events: f64,
     /// Packets sent.
@@ -38,7 +38,7 @@ pub fn growth(rows: &[Grown]) -> String {
         let values: Vec<_> = rows.iter().map(|row| (row.members, value(row))).collect();
         plot.curve(&mut svg, &values, &colour.replace("f-", "s-"));
         for (members, value) in values {
-            let about = format!("{members} members: {value} {name}");
+            let about = format!("{members} members: {} {name}", grouped(value));
             svg.dot((plot.x(members), plot.y(value)), 3.5, colour, &about);
         }
     }
@@ -50,5 +50,5 @@ type Value = fn(&Grown) -> f64;
 const CURVES: [(&str, &str, Value); 3] = [
     ("f-better", "events", |row| row.events),
     ("f-good", "packets", |row| row.packets),
-    ("f-relay", "milliseconds of wall time", |row| row.wall_ms),
+    ("f-relay", "milliseconds of CPU time", |row| row.cpu_ms),
 ];

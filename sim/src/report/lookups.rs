@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::plot::{Axis, Plot, round};
+use super::plot::{Axis, Plot, grouped, round};
 use super::svg::Svg;
 use crate::dht::{Step, Walk};
 
@@ -23,7 +23,7 @@ pub fn lookups(networks: &[Lookups]) -> String {
     svg.text((24.0, 32.0), "title", title);
     let nodes = networks.first().map_or(0, |network| network.nodes);
     let about = "a production machine that has been there for half an hour; random targets; simulated";
-    svg.text((24.0, 50.0), "soft", format!("among {nodes} nodes, {about}"));
+    svg.text((24.0, 50.0), "soft", format!("among {} nodes, {about}", grouped(nodes)));
     for (n, (network, colour)) in networks.iter().zip(COLOURS).enumerate() {
         let text = format!("{} % of table entries dead, {} lookups", network.dead, network.walks.len());
         svg.legend((24.0 + 270.0 * n as f64, 76.0), &[(&format!("f-{colour}"), &text)]);

@@ -113,6 +113,19 @@ pub(super) fn short(value: f64) -> String {
     }
 }
 
+/// A whole number, with a comma before every third digit from the end.
+pub(super) fn grouped(number: impl Display) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// A number with no more digits than a tick needs.
 pub(super) fn round(value: f64) -> String {
     let text = format!("{value:.3}");
@@ -134,6 +147,7 @@ mod tests {
             Axis::Linear(0.0, 0.3).ticks(3.0).into_iter().map(round).collect::<Vec<_>>(),
             ["0", "0.1", "0.2", "0.3"]
         );
+        assert_eq!([7, 1_234, 123_456, 1_234_567].map(grouped), ["7", "1,234", "123,456", "1,234,567"]);
         assert_eq!(short(10e6) + &short(2_000.0) + &short(0.5), "10 M2 k0.5");
     }
 }

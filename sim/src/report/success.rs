@@ -1,4 +1,4 @@
-use super::plot::{Axis, Plot};
+use super::plot::{Axis, Plot, grouped};
 use super::svg::Svg;
 
 /// A share of successes that was measured in the field.
@@ -104,7 +104,7 @@ pub fn success(groups: &[Group], caveat: &str) -> String {
             let share = 100.0 * *good as f64 / (*tries).max(1) as f64;
             bar(&mut svg, &plot, at, "f-off", (share, Some(*range)));
             svg.text((336.0, at), "small head", format!("{share:.1} %"));
-            svg.text((412.0, at), "small", format!("{what}, {good} of {tries}"));
+            svg.text((412.0, at), "small", format!("{what}, {} of {}", grouped(*good), grouped(*tries)));
         }
         at += 6.0;
     }

@@ -91,10 +91,10 @@ fn grids_and_curves_are_pictures() {
     check_picture(&picture);
     assert!(picture.contains("median never"));
     check_picture(&joins(&[]));
-    let row = |members, events| Grown { members, events, wall_ms: 0.0, packets: events / 2.0 };
+    let row = |members, events| Grown { members, events, cpu_ms: 0.0, packets: events / 2.0 };
     let picture = growth(&[row(100.0, 3.3e6), row(2.0, 3_818.0), row(0.0, 1.0)]);
     check_picture(&picture);
-    assert!(picture.contains("10 M") && picture.contains("100 members: 3300000 events"));
+    assert!(picture.contains("10 M") && picture.contains("100 members: 3,300,000 events"));
     check_picture(&growth(&[]));
 }
 
@@ -118,6 +118,6 @@ fn lookups_are_drawn_answer_by_answer() {
         [0, 45].map(|dead| Lookups { dead, nodes: 2_000, walks: walks(Conditions { dead, ..conditions }) });
     let picture = lookups(&networks);
     check_picture(&picture);
-    assert!(picture.contains("among 2000 nodes") && picture.matches("ghost").count() >= 8);
+    assert!(picture.contains("among 2,000 nodes") && picture.matches("ghost").count() >= 8);
     check_picture(&lookups(&[]));
 }

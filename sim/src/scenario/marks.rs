@@ -12,7 +12,7 @@ use crate::engine::Clock;
 use crate::net::{Behavior, BoxRules, DropReason, Gateway, Verdict, Why};
 
 /// All marks: an id that stays, and what it means.
-pub const MARKS: [(&str, &str); 70] = [
+pub const MARKS: [(&str, &str); 71] = [
     ("open", "a member on the internet itself was connected"),
     ("firewall", "a member behind a firewall was connected"),
     ("stacked", "a member behind two boxes was connected"),
@@ -76,6 +76,7 @@ pub const MARKS: [(&str, &str); 70] = [
     ("dht-churn", "a DHT node was killed"),
     ("move", "a member was carried to another network, and back"),
     ("unplug", "a member had no network for a while"),
+    ("twin", "an earlier run of an identity went on beside the one after it"),
     ("renumber", "a NAT got another address"),
     ("clock", "a clock was set, and it was the wrong time"),
     ("disk", "something became of a disk"),
@@ -266,6 +267,7 @@ impl Marks {
                 Act::Renumber(_) => self.reach("renumber"),
                 Act::SetClock(_, clock) => self.reach_if("clock", clock != Clock::default()),
                 Act::Harm(..) => self.reach("disk"),
+                Act::Twin(_) => self.reach("twin"),
                 Act::StartSaved(_) => self.reach("saved"),
                 Act::Mute(..) => self.reach("mute"),
                 _ => {}

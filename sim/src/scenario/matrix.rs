@@ -37,6 +37,8 @@ pub struct Row {
 pub enum State {
     /// All of it.
     Whole(Make),
+    /// All of it, the rest by something else: what by what.
+    Shared(Make, &'static str),
     /// Some of it: what is missing.
     Part(Make, &'static str),
     /// By something else: what.
@@ -72,7 +74,9 @@ impl Row {
     /// Its cases at a level; none if it is for higher levels, or not yet.
     pub fn cases(&self, level: Level) -> Vec<Case> {
         match self.state {
-            State::Whole(make) | State::Part(make, _) if level >= self.level => make(level),
+            State::Whole(make) | State::Shared(make, _) | State::Part(make, _) if level >= self.level => {
+                make(level)
+            }
             _ => Vec::new(),
         }
     }
@@ -80,7 +84,7 @@ impl Row {
     /// What of it is missing, if anything is.
     pub fn missing(&self) -> Option<&'static str> {
         match self.state {
-            State::Whole(_) | State::Elsewhere(_) => None,
+            State::Whole(_) | State::Shared(..) | State::Elsewhere(_) => None,
             State::Part(_, why) | State::NotYet(why) => Some(why),
         }
     }
@@ -101,7 +105,7 @@ impl fmt::Display for Level {
 #[rustfmt::skip]
 pub const ROWS: [Row; 33] = {
     use Level::{Change as P, Night as N};
-    use State::{Elsewhere, NotYet, Part, Whole};
+    use State::{Elsewhere, NotYet, Part, Shared, Whole};
     const fn row(id: &'static str, level: Level, about: &'static str, state: State) -> Row {
         Row { id, about, level, state }
     }
@@ -125,20 +129,20 @@ pub const ROWS: [Row; 33] = {
         row("C1", P, "how many members, behind NATs of all mixes of the world", Whole(cases::members)),
         row("C2", P, "churn, crowds that come at once, rolling restarts", Whole(cases::churn)),
         row("C3", P, "crashes and restarts",
-            Part(cases::restarts, "no identity is online twice; shells keep whom the DHT knew, and no messages")),
+            Part(cases::restarts, "shells keep whom the DHT knew, and no messages; of two runs of an identity it is the earlier that comes second")),
         row("C4", P, "partitions", Whole(cases::partitions)),
         row("C5", P, "members between two who cannot connect",
-            Part(cases::between, "members pass on messages and relay no packets yet; none of them is hostile")),
+            Part(cases::between, "members pass on messages and relay no packets yet")),
         row("T1", P, "clocks that are wrong, drift and jump; machines that sleep", Whole(around::clocks)),
         row("T2", P, "joining when the meeting's place in the DHT changes", Whole(around::midnight)),
         row("S1", P, "STUN servers that are dead or lie", Whole(around::stun)),
         row("D1", P, "DHT nodes that are dead, or behind NATs",
-            Part(around::dht_health, "big DHTs are run by `moot-sim dht`")),
+            Shared(around::dht_health, "big DHTs by `moot-sim dht`")),
         row("D2", N, "DHT nodes that are hostile",
-            Part(around::dht_hostile, "large answers, and nodes that choose whom to deceive: `moot-sim dht attack`")),
+            Shared(around::dht_hostile, "large answers, and nodes that choose whom to deceive, by `moot-sim dht attack`")),
         row("D3", P, "no way into the DHT", Whole(around::no_way_in)),
         row("X1", P, "floods of STUN, DTLS, KRPC and noise, from made-up addresses",
-            Part(around::floods, "no flood by members, and what it costs is measured by `moot-sim dht attack` alone")),
+            Shared(around::floods, "floods by members by row X2, and what one costs by `moot-sim dht attack`")),
         row("X2", P, "members who mean no good", Whole(around::insiders)),
         row("F1", P, "transfers", NotYet("nodes transfer nothing yet")),
         row("K1", N, "a day of little", Whole(cases::soak)),

@@ -196,6 +196,9 @@ pub enum Act {
     SetClock(Who, Clock),
     /// Something becomes of machines' disks.
     Harm(Who, Disk),
+    /// An earlier run of the same identity goes on, on a machine of its own on the internet itself, and joins meeting 0: somebody
+    /// copied what is on the disk. Nothing is owed to it; nothing may come undone by it.
+    Twin(Who),
     /// The links of members change.
     Relink(Who, LinkRules),
     /// Their links are as they were in the beginning.
@@ -322,6 +325,7 @@ impl Act {
             | Self::Unplug(_)
             | Self::SetClock(..)
             | Self::Harm(..)
+            | Self::Twin(_)
             | Self::Relink(..)
             | Self::DhtDown(_)
             | Self::StunDown(_) => true,
@@ -358,6 +362,7 @@ impl Act {
             | Self::Unplug(who)
             | Self::SetClock(who, _)
             | Self::Harm(who, _)
+            | Self::Twin(who)
             | Self::Join(who, _)
             | Self::Say(who, _)
             | Self::Leave(who, _)

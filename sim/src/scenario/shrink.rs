@@ -361,6 +361,7 @@ fn rename(act: Act, mut name: impl FnMut(Who) -> Who) -> Act {
         Act::Unplug(who) => Act::Unplug(name(who)),
         Act::SetClock(who, clock) => Act::SetClock(name(who), clock),
         Act::Harm(who, disk) => Act::Harm(name(who), disk),
+        Act::Twin(who) => Act::Twin(name(who)),
         Act::Mute(a, b) => Act::Mute(name(a), name(b)),
         Act::Join(who, meeting) => Act::Join(name(who), meeting),
         Act::Say(who, meeting) => Act::Say(name(who), meeting),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use folkmoot_core::base::{DeviceId, Host as Server, Incarnation, MemberId, NodeId, Scope, UnixTime};
 use folkmoot_core::dht::Contact;
 use folkmoot_core::meeting::{Code, CodeError, Epoch, Keys};
-use folkmoot_core::node::{Config, Identity, Node};
+use folkmoot_core::node::{Command, Config, Identity, MeetingHandle, Node};
 
 use super::run::Role;
 use super::script::{Act, Infrastructure, Place, Scenario, Stun};
@@ -196,6 +196,25 @@ impl Stage {
             program = program.with_disk(std::mem::take(&mut member.disk));
         }
         self.world.start(member.host, program);
+    }
+
+    /// Lets an earlier run of a member's identity go on, on a machine of its own, and join meeting 0. Such hosts come after all others.
+    pub(super) fn twin(&mut self, n: usize) {
+        let Some(member) = self.members.get(n).filter(|member| member.runs > 0) else { return };
+        let Ok(code) = code(0) else { return };
+        let incarnation = Incarnation(member.incarnation - 1);
+        let config = Config {
+            name: member.name.clone(),
+            bootstrap: self.told.iter().copied().map(Server::Addr).collect(),
+            stun: self.stun.clone(),
+            security: self.tier.security(),
+            ..Config::new(member.identity, incarnation)
+        };
+        let (name, link) = (format!("{}, before", member.name), member.link);
+        let host = self.world.add_host(name, RealmId::INTERNET, link);
+        self.world.start(host, NodeHost::new(config, 0, NODE_PORT, self.names.clone()));
+        let join = Command::Join { meeting: MeetingHandle(0), code };
+        self.world.with(host, |node: &mut NodeHost, cx| node.command(cx, join));
     }
 
     /// Kills the node of a member, and leaves the disk as it is.

@@ -6,6 +6,7 @@ use clap::Args;
 use folkmoot_sim::dht::{Attack, Outcome, Siege, besiege, poison};
 
 use super::super::Done;
+use super::super::subject::seed_of;
 
 /// The published figures.
 const PUBLISHED: &str = include_str!("../../../snapshots/attacks.md");
@@ -20,7 +21,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=100_000))]
     topics: u32,
     /// What the network is like is a function of it
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = seed_of)]
     seed: u64,
     /// Fails if anything differs from the published figures (sim/snapshots/attacks.md)
     #[arg(long, conflicts_with_all = ["topics", "seed"])]

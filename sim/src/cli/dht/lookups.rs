@@ -8,6 +8,7 @@ use folkmoot_sim::dht::{Comparison, Conditions, compare};
 use serde_json::json;
 
 use super::super::Done;
+use super::super::subject::seed_of;
 
 /// The published table.
 const PUBLISHED: &str = include_str!("../../../snapshots/lookups.md");
@@ -22,7 +23,7 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with = "quick")]
     check: bool,
     /// What the networks are like is a function of it
-    #[arg(long, conflicts_with = "check")]
+    #[arg(long, conflicts_with = "check", value_parser = seed_of)]
     seed: Option<u64>,
     /// A JSON object for each row
     #[arg(long, conflicts_with = "check")]

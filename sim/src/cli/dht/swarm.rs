@@ -8,6 +8,7 @@ use folkmoot_sim::dht::{Found, Plan, Site, Swarm};
 use serde_json::json;
 
 use super::super::Done;
+use super::super::subject::seed_of;
 
 #[derive(Args)]
 // It would be a second group of this name, beside that of the command it is part of.
@@ -20,7 +21,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     lookups: u32,
     /// What happens is a function of it
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = seed_of)]
     seed: u64,
     /// One JSON object; wall time and memory are in "machine", all else is the same everywhere
     #[arg(long)]

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::{Case, Level, What};
 use crate::engine::{Chance, Draws};
+use crate::hosts::Mischief;
 use crate::net::{
-    Behavior, BoxRules, Gateway, Law, LinkRules, Loss, Mix, NatRules, Policy, PortRule, Rate, Stack, Why,
-    can_connect_directly,
+    Behavior, BoxRules, Gateway, Law, LinkRules, Loss, Mix, NEEDED_MTU, NatRules, Policy, PortRule, Rate,
+    Stack, Why, can_connect_directly,
 };
 use crate::scenario::script::{Act, Home, Infrastructure, Scenario, Step, Who, after, now};
 
@@ -128,7 +129,7 @@ pub(super) fn port_rules(level: Level) -> Vec<Case> {
         PortRule::Random,
         PortRule::Block(64),
     ];
-    let mut cases = Vec::new();
+    let mut cases = shifting_ports(level);
     for ports in rules {
         for mapping in ALL {
             for filtering in ALL {
@@ -143,6 +144,26 @@ pub(super) fn port_rules(level: Level) -> Vec<Case> {
         }
     }
     cases
+}
+
+/// Ports that keep their parity, and sequences that others behind the same NAT move on.
+fn shifting_ports(level: Level) -> Vec<Case> {
+    let kept = |ports| NatRules { ports, parity: true, ..NatRules::new(EI, APD) };
+    let busy = |others| NatRules { ports: PortRule::Sequential(1), others, ..NatRules::new(APD, APD) };
+    let nats = [
+        ("parity", kept(PortRule::Preserve), BoxRules::nat(EI, APD)),
+        ("parity-in-sequence", kept(PortRule::Sequential(1)), BoxRules::nat(EI, APD)),
+        ("others-5", busy(5), BoxRules::nat(EI, EI)),
+        ("others-50", busy(50), BoxRules::nat(EI, EI)),
+        ("others-50-unmatched", busy(50), BoxRules::nat(EI, APD)),
+    ];
+    let case = |(name, nat, other): (&str, NatRules, BoxRules)| {
+        let nat = BoxRules::Nat(nat);
+        let direct = can_connect_directly(&[nat], &[other]).direct;
+        let steps = meet(if direct { 2 * CONNECT } else { TOLD }, TALK);
+        fixed(format!("N2:{name}"), vec![home([nat]), home([other])], steps, nightly(level, 1, 8))
+    };
+    nats.into_iter().map(case).collect()
 }
 
 pub(super) fn expiry(level: Level) -> Vec<Case> {
@@ -192,15 +213,34 @@ pub(super) fn udp_policy(level: Level) -> Vec<Case> {
         fixed("U1:one", vec![blocked.clone(), usual(), usual()], meet(TOLD, TALK), seeds),
         fixed("U1:both", vec![blocked.clone(), blocked], meet(TOLD, TALK), seeds),
     ];
-    for (mtu, icmp) in [(1_500, false), (1_400, false), (1_280, false), (1_200, true), (576, true)] {
+    for (mtu, icmp) in [
+        (1_500, false),
+        (1_400, false),
+        (1_280, false),
+        (1_280, true),
+        (1_200, false),
+        (1_200, true),
+        (576, false),
+        (576, true),
+    ] {
         let link = LinkRules::both(Law { mtu: Some(mtu), icmp, ..law() });
         let homes = vec![Home { link, ..home([]) }, usual()];
-        cases.push(fixed(format!("U1:mtu-{mtu}"), homes, meet(2 * CONNECT, TALK), seeds));
+        // What is too small and does not say so swallows what a link needs: then there is none, and both are told.
+        let within = if mtu < NEEDED_MTU && !icmp { TOLD } else { 2 * CONNECT };
+        let name = format!("U1:mtu-{mtu}{}", if icmp { "-icmp" } else { "" });
+        cases.push(fixed(name, homes, meet(within, TALK), seeds));
     }
     let slow = Policy { per_second: Some(60), ..Policy::NONE };
-    for policy in [Policy::WEB_AND_DNS, Policy::NO_DTLS, Policy::NO_STUN, Policy::NO_DHT, slow] {
+    for (name, policy) in [
+        ("web-and-dns", Policy::WEB_AND_DNS),
+        ("no-dtls", Policy::NO_DTLS),
+        ("no-stun", Policy::NO_STUN),
+        ("no-dht", Policy::NO_DHT),
+        ("slow", slow),
+    ] {
         let narrow = Gateway::new(BoxRules::nat(EI, APD)).with_policy(policy);
-        cases.push(fixed("U1:policy", vec![gated(narrow), usual(), usual()], meet(TOLD, TALK), seeds));
+        let homes = vec![gated(narrow), usual(), usual()];
+        cases.push(fixed(format!("U1:{name}"), homes, meet(TOLD, TALK), seeds));
     }
     cases.extend([drawn("black-hole", seeds), drawn("hotel", seeds)]);
     cases
@@ -217,10 +257,15 @@ pub(super) fn loss(level: Level) -> Vec<Case> {
         let enter = Chance::ratio(percent * 2 * 20, (100 - percent * 2).max(1) * 100);
         let bursty = Loss::Bursty { enter, leave: Chance::percent(20), inside: Chance::percent(50) };
         for (name, loss) in [("loss", independent), ("burst", bursty)] {
-            let down = Law { loss, ..law() };
-            let homes = vec![Home { link: LinkRules { up: law(), down }, ..home([]) }; 2];
-            let steps = meet(Duration::from_secs(connect), Duration::from_secs(talk));
-            cases.push(fixed(format!("Q1:{name}-{percent}%"), homes, steps, nightly(level, 5, 20)));
+            let lossy = Law { loss, ..law() };
+            let both = LinkRules { up: law(), down: lossy };
+            let steps = || meet(Duration::from_secs(connect), Duration::from_secs(talk));
+            let homes = vec![Home { link: both, ..home([]) }; 2];
+            cases.push(fixed(format!("Q1:{name}-{percent}%"), homes, steps(), nightly(level, 5, 20)));
+            // What one says is lost, and what it hears is not.
+            let one = LinkRules { up: lossy, down: law() };
+            let homes = vec![Home { link: one, ..home([]) }, home([])];
+            cases.push(fixed(format!("Q1:{name}-{percent}%-one-way"), homes, steps(), nightly(level, 2, 20)));
         }
     }
     cases
@@ -243,6 +288,14 @@ pub(super) fn disorder(level: Level) -> Vec<Case> {
             }
         }
     }
+    // Of packets whose bits flip, checksums catch nearly all; some arrive.
+    for (name, corrupt) in [("0.1", Chance::ratio(1, 1_000)), ("1", Chance::percent(1))] {
+        let homes = vec![Home::behind([BoxRules::nat(EI, APD)], Law { corrupt, ..law() }); 3];
+        let mut steps = meet(3 * CONNECT, 2 * TALK);
+        steps.extend((0..10).map(|_| after(20, Act::Say(Who::All, 0))));
+        steps.push(settle(2 * TALK));
+        cases.push(fixed(format!("Q2:corrupt-{name}%"), homes, steps, nightly(level, 2, 8)));
+    }
     cases
 }
 
@@ -256,7 +309,17 @@ pub(super) fn bandwidth(level: Level) -> Vec<Case> {
             let slow = Law { rate: Some(Rate { bits_per_second, queue }), ..law() };
             let homes = vec![Home { link: LinkRules { up: slow, down: law() }, ..home([]) }; 3];
             let steps = meet(Duration::from_secs(30), 2 * TALK);
-            cases.push(fixed(format!("Q3:{name}:{milliseconds}ms"), homes, steps, nightly(level, 1, 4)));
+            cases.push(fixed(
+                format!("Q3:{name}:{milliseconds}ms"),
+                homes.clone(),
+                steps,
+                nightly(level, 1, 4),
+            ));
+            // Much is said at once, and the queue runs over.
+            let mut steps = meet(Duration::from_secs(30), 2 * TALK);
+            steps.extend((0..60).map(|_| after(5, Act::Say(Who::All, 0))));
+            steps.push(settle(Duration::from_secs(60)));
+            cases.push(fixed(format!("Q3:{name}:{milliseconds}ms:much"), homes, steps, nightly(level, 1, 4)));
         }
     }
     cases
@@ -323,7 +386,18 @@ pub(super) fn between(level: Level) -> Vec<Case> {
     let slow = Law { rate: Some(Rate { bits_per_second: 64_000, queue: 16_000 }), ..Law::delay(800) };
     let relink = fault(1, now(Act::Relink(third, LinkRules::both(slow))));
     let [say_one, say_other] = ends_say;
+    let among_foes = |name: &str, insiders: Vec<Mischief>| {
+        let mut case = case(name, 1, vec![say_one, say_other, after(30_000, Act::Say(Who::All, 0))]);
+        if let What::Fixed(scenario) = &mut case.what {
+            scenario.infrastructure.insiders = insiders;
+        }
+        case
+    };
     vec![
+        // One who passes on is honest, and others who do pass on what they please.
+        among_foes("liar", vec![Mischief::Liar]),
+        among_foes("two-faced", vec![Mischief::TwoFaced]),
+        among_foes("foes", Mischief::ALL.map(|(_, mischief)| mischief).into()),
         case("stays", 1, vec![say_one, say_other]),
         case("slow", 1, vec![relink, say_one, say_other]),
         case("leaves", 2, vec![fault(1, now(Act::Leave(third, 0))), say_one, say_other]),
@@ -387,6 +461,25 @@ pub(super) fn restarts(level: Level) -> Vec<Case> {
         let steps = meet_and(happens, BACK);
         cases.push(fixed(format!("C3:{down}ms"), vec![usual(); 3], steps, nightly(level, 2, 8)));
     }
+    // An earlier run of the same identity goes on elsewhere, while the later one is there, and while it is started anew.
+    let who = Who::One(0);
+    for (name, down) in
+        [("twin", None), ("twin-and-restart", Some(1_000)), ("twin-and-long-restart", Some(60_000))]
+    {
+        let mut happens = vec![fault(1, after(3_000, Act::Twin(who)))];
+        happens.extend([after(20_000, Act::Say(Who::All, 0)), after(20_000, Act::Say(Who::All, 0))]);
+        if let Some(down) = down {
+            happens.extend([
+                fault(2, now(Act::Crash(who))),
+                fault(2, after(down, Act::Start(who))),
+                fault(2, now(Act::Join(who, 0))),
+            ]);
+        }
+        for homes in [vec![usual(); 3], vec![home([]); 3]] {
+            let steps = meet_and(happens.clone(), BACK);
+            cases.push(fixed(format!("C3:{name}"), homes, steps, nightly(level, 2, 8)));
+        }
+    }
     // Who is killed and does not come back is gone within 45 s.
     let steps = meet_and([fault(1, after(3_000, Act::Crash(Who::One(0))))], BACK);
     cases.push(fixed("C3:dead", vec![usual(); 3], steps, nightly(level, 2, 8)));
@@ -420,13 +513,19 @@ pub(super) fn partitions(level: Level) -> Vec<Case> {
     cases
 }
 
+/// Days of little: quiet ones, one with a word every hour, and one behind NATs that forget after half a minute.
 pub(super) fn soak(_: Level) -> Vec<Case> {
     let quiet = |hours: u64| after(hours * 3_600_000, Act::Settle(Duration::from_secs(30)));
     let case = |members: usize| {
         let steps = meet_and([quiet(12), say(), settle(2 * TALK), quiet(12)], Duration::from_secs(30));
         fixed(format!("K1:{members}"), vec![usual(); members], steps, 2)
     };
-    [2, 4].into_iter().map(case).collect()
+    let mut cases: Vec<_> = [2, 4, 8].into_iter().map(case).collect();
+    let short = NatRules { lifetime: Duration::from_secs(30), ..NatRules::new(EI, APD) };
+    let chatter = (0..24).flat_map(|_| [after(3_600_000, Act::Say(Who::All, 0)), settle(2 * TALK)]);
+    let homes = vec![home([BoxRules::Nat(short)]), usual(), home([])];
+    cases.push(fixed("K1:chatter", homes, meet_and(chatter, Duration::from_secs(30)), 2));
+    cases
 }
 
 pub(super) fn storms(level: Level) -> Vec<Case> {

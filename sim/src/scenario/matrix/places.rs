@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::cases::{
-    ALL, APD, BACK, CONNECT, EI, TALK, TOLD, drawn, fault, fixed, home, meet, meet_and, nightly, say, settle,
-    start, usual,
+    ALL, APD, BACK, CONNECT, EI, TALK, TOLD, drawn, fault, fixed, home, law, meet, meet_and, nightly, say,
+    settle, start, usual,
 };
 use super::{Case, Level, What};
 use crate::net::{BoxRules, Gateway, Hairpin, Law, LinkRules, NatRules, Stack, can_connect_directly};
@@ -120,6 +120,19 @@ fn moves(level: Level) -> Vec<Case> {
             cases.push(together(format!("N5:{name}:{when}ms"), elsewhere, homes, steps, seeds));
         }
     }
+    // A router that restarts over and over, and a provider that gives it other addresses.
+    for seconds in [1, 10, 60, 600] {
+        for (name, act) in [("reboots", Act::Reboot(one)), ("renumbers", Act::Renumber(one))] {
+            let again = (1..=5).map(|n| fault(n, after(seconds * 1_000, act)));
+            let mut steps = meet(2 * CONNECT, TALK);
+            steps.extend(again);
+            // That the other is silent is noticed only after a while.
+            steps.extend([settle(Duration::from_secs(60)), say(), settle(BACK)]);
+            steps.extend([after(10_000, Act::Say(Who::All, 0)), settle(2 * TALK)]);
+            let homes = vec![usual(), usual(), home([])];
+            cases.push(fixed(format!("N5:{name}-every-{seconds}s"), homes, steps, seeds));
+        }
+    }
     for seconds in [1, 5, 40, 300] {
         let gap = [fault(1, now(Act::Unplug(one))), fault(1, after(seconds * 1_000, Act::GoHome(one)))];
         let steps = meet_and(gap, BACK);
@@ -156,7 +169,7 @@ pub(super) fn families(level: Level) -> Vec<Case> {
         // IPv6 that looks as if it were there, and swallows everything.
         ("broken-v6", vec![Gateway::new(usual).with_v6(BoxRules::UdpBlocked)], Stack::Dual),
     ];
-    let mut cases = Vec::new();
+    let mut cases = broken_in_time(level);
     for (a, boxes_a, stack_a) in &kinds {
         for (b, boxes_b, stack_b) in &kinds {
             let one = Home { stack: *stack_a, boxes: boxes_a.clone(), ..home([]) };
@@ -170,4 +183,29 @@ pub(super) fn families(level: Level) -> Vec<Case> {
         }
     }
     cases
+}
+
+/// Where IPv6 looks as if it were there and swallows everything, and IPv4 would do: that costs a second at most.
+fn broken_in_time(level: Level) -> Vec<Case> {
+    let nat = |v6: BoxRules| Gateway::new(BoxRules::nat(EI, APD)).with_v6(v6);
+    let broken = Home { stack: Stack::Dual, ..Home::behind([nat(BoxRules::UdpBlocked)], law()) };
+    let whole = Home { stack: Stack::Dual, ..Home::behind([nat(BoxRules::FIREWALL)], law()) };
+    let others = [
+        ("itself", broken.clone()),
+        ("dual", whole),
+        ("v4", usual()),
+        ("open-dual", home([]).with_stack(Stack::Dual)),
+        ("open", home([])),
+    ];
+    let case = |(name, other): (&str, Home)| {
+        // Without it this takes some 600 ms.
+        let steps = meet(Duration::from_millis(1_600), TALK);
+        let homes = vec![broken.clone(), other];
+        let mut case = fixed(format!("V1:broken-in-time:{name}"), homes, steps, nightly(level, 2, 8));
+        if let What::Fixed(scenario) = &mut case.what {
+            scenario.infrastructure.stack = Stack::Dual;
+        }
+        case
+    };
+    others.into_iter().map(case).collect()
 }

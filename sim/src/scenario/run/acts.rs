@@ -89,6 +89,7 @@ impl Director {
                     Disk::Damages => disk.damage(),
                 });
             }),
+            Act::Twin(who) => members(who).for_each(|n| self.stage.twin(n)),
             Act::Relink(who, link) => members(who).for_each(|n| {
                 let host = self.stage.members[n].host;
                 self.stage.world.network().set_link(host, link);

@@ -208,7 +208,7 @@ impl<'a> Draft<'a> {
     fn act(&mut self, words: &mut Words<'a>) -> Read<Act> {
         const EXPECTED: &str = "a statement (scenario, note, seed, fails, world, member, members, network, goal) or an act \
                                 (start, join, say, leave, crash, suspend, resume, sever, mute, rejoin, heal, reboot, renumber, \
-                                move, unplug, clock, disk, relink, restore, dht-down, dht-up, stun-down, stun-up, settle)";
+                                move, unplug, clock, disk, twin, relink, restore, dht-down, dht-up, stun-down, stun-up, settle)";
         let word = words.next("an act")?;
         Ok(match word.text {
             "start" => {
@@ -265,6 +265,7 @@ impl<'a> Draft<'a> {
                 let found = all.into_iter().find(|(name, _)| *name == word.text).map(|(_, it)| it);
                 Act::Harm(who, found.ok_or_else(|| word.not("`fails`, `works`, `loses` or `damages`"))?)
             }
+            "twin" => Act::Twin(self.who(words)?),
             "relink" => Act::Relink(self.who(words)?, link(words)?),
             "restore" => Act::Restore(self.who(words)?),
             "dht-down" => Act::DhtDown(self.server(words, "a DHT node's number", Named::Dht)?),

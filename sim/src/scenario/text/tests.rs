@@ -192,6 +192,7 @@ fn all_that_can_happen_and_all_that_stands_around_is_read_back() {
         "move 2 to network 1",
         "move all home",
         "unplug 1",
+        "twin 1",
         "renumber 0",
         "mute 0 towards 1",
         "disk 0 fails",

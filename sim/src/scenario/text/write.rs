@@ -462,6 +462,7 @@ impl fmt::Display for Act {
             Self::Unplug(who) => write!(f, "unplug {who}"),
             Self::SetClock(who, clock) => write!(f, "clock {who} {}", Wrong(*clock)),
             Self::Harm(who, disk) => write!(f, "disk {who} {disk}"),
+            Self::Twin(who) => write!(f, "twin {who}"),
             Self::Relink(who, link) => write!(f, "relink {who} {}", Link(link)),
             Self::Restore(who) => write!(f, "restore {who}"),
             Self::DhtDown(n) => write!(f, "dht-down {n}"),
