@@ -52,6 +52,13 @@ pub struct Size {
 }
 
 impl Census {
+    /// By a single lookup.
+    pub(super) fn of(target: [u8; 20], distances: &[f64]) -> Self {
+        let mut census = Self::default();
+        census.add(target, false, distances);
+        census
+    }
+
     /// A lookup ended with nodes at these distances, the closest first, at least half of [`K`]. One more of the same target
     /// replaces the one before. What is alarming is left out, unless everything is; where it is we (`is_ours`) who are the
     /// target, whom anybody can surround, it does not even raise doubts.

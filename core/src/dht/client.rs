@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Bound::{Excluded, Unbounded};
 
 use super::Event;
-use super::census::{self, Size};
+use super::census::{self, Census, Size};
 use super::errand::Errand;
 use super::lookup::{Goal, Lookup, Pace};
 use super::machine::{Dht, Origin, is_plausible};
@@ -164,20 +165,27 @@ impl Dht {
         let is_local = |addr: SocketAddr| Scope::of(addr.ip()).is_local();
         let is_near = start.iter().map(|contact| contact.addr).chain(seeds.iter().copied()).all(is_local);
         let pace = if is_near { Pace::CALM } else { pace };
-        let size = self.credible_size(ipv4);
+        let (size, is_young) = (self.credible_size(ipv4), self.overlay(ipv4).is_young());
         self.last_lookup.0 += 1;
         self.counters.lookups += 1;
         let mut lookup = Lookup::new(target, (goal, pace), ipv4, size, start, seeds);
         lookup.spare_starts(spares);
+        if is_young {
+            lookup.doubt_size();
+        }
         self.lookups.insert(self.last_lookup, lookup.into());
         Some(self.last_lookup)
     }
 
     /// Takes every lookup as far as it goes now.
     pub(super) fn pump_lookups(&mut self, cx: &mut Cx<'_>) {
-        let ids: Vec<LookupId> = self.lookups.keys().copied().collect();
-        for id in ids {
+        let mut last = LookupId::default();
+        while let Some((&id, _)) = self.lookups.range((Excluded(last), Unbounded)).next() {
+            last = id;
             let Some(mut lookup) = self.lookups.remove(&id) else { continue };
+            if lookup.wants_survey() && !self.is_surveying(cx, lookup.is_ipv4()) {
+                lookup.on_survey(None);
+            }
             while let Some((addr, expected)) = lookup.next() {
                 if self.route(addr).is_none() || self.is_own(addr) {
                     lookup.on_failed(addr);
@@ -196,7 +204,13 @@ impl Dht {
             }
             self.count(&lookup);
             match lookup.goal() {
-                Goal::Neighbours => self.on_neighbours_found(cx, id, lookup.is_ipv4()),
+                Goal::Neighbours => {
+                    self.on_neighbours_found(cx, id, lookup.is_ipv4());
+                    // Those who waited for it are to go on.
+                    if self.overlay(lookup.is_ipv4()).survey == Some(id) {
+                        last = LookupId::default();
+                    }
+                }
                 Goal::Search(topic) => self.on_searched(topic, id, lookup.progress()),
                 Goal::Peers(topic) => {
                     let closest: Vec<Contact> = lookup.closest().collect();
@@ -226,12 +240,29 @@ impl Dht {
         let is_alarming = self.overlay(ipv4).census.is_alarming(&all);
         self.counters.alarms += u64::from(is_alarming);
         if lookup.goal() == Goal::Neighbours {
-            let is_ours = lookup.target() == self.id(ipv4);
-            self.overlay_mut(ipv4).census.add(lookup.target().0, is_ours, &credible);
+            let (target, is_ours) = (lookup.target().0, lookup.target() == self.id(ipv4));
+            self.overlay_mut(ipv4).census.add(target, is_ours, &credible);
             let size = self.credible_size(ipv4);
-            let others = self.lookups.values_mut().filter(|other| other.is_ipv4() == ipv4);
-            others.for_each(|other| other.learn_size(size));
+            // Where the network has grown, the latest alone is right; if it is wrong by chance, nobody is suspected for that.
+            let latest = Census::of(target, &credible).size();
+            let most = [size, latest].into_iter().flatten().max_by_key(|size| size.nodes + size.error);
+            for other in self.lookups.values_mut().filter(|other| other.is_ipv4() == ipv4) {
+                other.learn_size(size);
+                if !is_ours {
+                    other.on_survey(most);
+                }
+            }
         }
+    }
+
+    /// Whether a random point is being looked up, from now on if need be, for those who doubt how large the network is.
+    fn is_surveying(&mut self, cx: &mut Cx<'_>, ipv4: bool) -> bool {
+        let is_running = |id| self.lookups.contains_key(&id);
+        if !self.overlay(ipv4).survey.is_some_and(is_running) {
+            let survey = self.begin_lookup(cx.rng.array(), (Goal::Neighbours, Pace::SWIFT), ipv4);
+            self.overlay_mut(ipv4).on_survey_begun(survey);
+        }
+        self.overlay(ipv4).survey.is_some()
     }
 
     /// How many nodes there are, if that can be told and is worth telling.

@@ -116,8 +116,9 @@ pub(super) struct Lookup {
     nodes: Option<f64>,
     /// A standard error more: by an estimate that is not ripe yet only those are suspected of whom there are far too many.
     at_most: f64,
-    /// Whether more are around the target than chance puts there.
-    is_suspect: bool,
+    /// Whether the estimate is young, so that whom it makes suspect has to wait for another.
+    is_young: bool,
+    suspicion: Suspicion,
     /// The closest first.
     candidates: Vec<Candidate>,
     /// More nodes to start from, if none of the first answers in time.
@@ -130,6 +131,15 @@ pub(super) struct Lookup {
     unbound_asked: usize,
     /// How many answers came.
     answered: usize,
+}
+
+/// Whether more are around the target than chance puts there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Suspicion {
+    None,
+    /// By an estimate that is young, and another is on its way.
+    Open,
+    Confirmed,
 }
 
 /// What a lookup is for.
@@ -221,7 +231,8 @@ impl Lookup {
             pace,
             nodes: None,
             at_most: 0.0,
-            is_suspect: false,
+            is_young: false,
+            suspicion: Suspicion::None,
             candidates,
             spare_starts: Vec::new(),
             seeds,
@@ -272,7 +283,29 @@ impl Lookup {
         if let (None, Some(size)) = (self.nodes, size) {
             self.nodes = Some(size.nodes as f64);
             self.at_most = (size.nodes + size.error) as f64;
-            self.is_suspect = self.looks_suspect();
+            self.examine();
+        }
+    }
+
+    /// The estimate of how many nodes there are is young: the network may have grown since, and then nobody crowds.
+    pub(super) fn doubt_size(&mut self) {
+        self.is_young = true;
+    }
+
+    /// Whether too many nodes are around the target by an estimate that is young: the end waits for another.
+    pub(super) fn wants_survey(&self) -> bool {
+        self.suspicion == Suspicion::Open
+    }
+
+    /// A random point was looked up, and there are so many nodes by that; or nothing can be said.
+    pub(super) fn on_survey(&mut self, size: Option<Size>) {
+        if let (Suspicion::Open, Some(nodes)) = (self.suspicion, self.nodes) {
+            if let Some(size) = size {
+                self.nodes = Some(nodes.max(size.nodes as f64));
+                self.at_most = self.at_most.max((size.nodes + size.error) as f64);
+            }
+            (self.is_young, self.suspicion) = (false, Suspicion::None);
+            self.examine();
         }
     }
 
@@ -336,7 +369,7 @@ impl Lookup {
         let mut named: Vec<Contact> = named.into_iter().collect();
         named.sort_by_cached_key(|contact| contact.id.distance(&self.target));
         named.into_iter().take(K).for_each(|contact| self.consider(contact, (path, hops + 1), is_far));
-        self.is_suspect = self.is_suspect || self.looks_suspect();
+        self.examine();
     }
 
     pub(super) fn on_stall(&mut self, addr: SocketAddr) {
@@ -380,7 +413,8 @@ impl Lookup {
         let exhausted = self.asked.1 >= limits::DHT_CANDIDATES;
         let is_open = |known: &&Candidate| waits(known.state) && !(exhausted && known.state == State::New);
         let is_awaited = |known: &Candidate| known.state != State::Stalled && is_open(&known);
-        !self.seeds.iter().any(|seed| waits(seed.1))
+        self.suspicion != Suspicion::Open
+            && !self.seeds.iter().any(|seed| waits(seed.1))
             && !self.best(K, alive).iter().any(is_open)
             && !(0..self.pace.paths).any(|path| self.vouched_of(path).any(is_awaited))
             && !self
@@ -392,7 +426,7 @@ impl Lookup {
     /// those are closer.
     pub(super) fn closest(&self) -> impl Iterator<Item = Contact> {
         let answered = |known: &Candidate| known.state == State::Answered;
-        let within = if self.is_suspect { SURROUNDINGS } else { REGION };
+        let within = if self.is_suspect() { SURROUNDINGS } else { REGION };
         let mut closest = self.best_within(within, K, answered);
         let of_paths = self.of_paths(answered).filter(|(_, differs)| *differs).flat_map(|(own, _)| own);
         for candidate in of_paths {
@@ -472,7 +506,7 @@ impl Lookup {
     fn vouched_of(&self, path: usize) -> impl Iterator<Item = &Candidate> {
         let most = match self.pace.vouched {
             0 => 0,
-            _ if self.is_suspect => ALL_VOUCHED,
+            _ if self.is_suspect() => ALL_VOUCHED,
             few => few,
         };
         let counts = move |known: &&Candidate| {
@@ -501,7 +535,7 @@ impl Lookup {
 
     /// The closest `most` that count; if a crowd is suspected, all within [`SURROUNDINGS`].
     fn best(&self, most: usize, counts: impl Fn(&Candidate) -> bool) -> Vec<&Candidate> {
-        self.best_within(if self.is_suspect && most >= K { SURROUNDINGS } else { 0.0 }, most, counts)
+        self.best_within(if self.is_suspect() && most >= K { SURROUNDINGS } else { 0.0 }, most, counts)
     }
 
     /// The closest `most` that count, [`WIDER`] where somebody crowds, and all others within the distance at which so many are
@@ -606,6 +640,17 @@ impl Lookup {
     /// Whether it is not asked, because too many like it were.
     fn is_left_out(&self, known: &Candidate) -> bool {
         known.state == State::New && !known.is_bound && self.unbound_asked >= UNBOUND_ASKED
+    }
+
+    fn is_suspect(&self) -> bool {
+        self.suspicion == Suspicion::Confirmed
+    }
+
+    /// Looks whether to suspect a crowd; a suspicion that is confirmed remains.
+    fn examine(&mut self) {
+        if self.suspicion == Suspicion::None && self.looks_suspect() {
+            self.suspicion = if self.is_young { Suspicion::Open } else { Suspicion::Confirmed };
+        }
     }
 
     /// Whether more answered from around the target than chance puts there. Those whose ids anybody can make up do not count:

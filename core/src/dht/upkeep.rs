@@ -78,6 +78,8 @@ pub(super) struct Overlay {
     /// Whether the next is that of a random point, and how many of those there were.
     is_survey_next: bool,
     surveys: u32,
+    /// The latest of those that a lookup waited for.
+    pub(super) survey: Option<LookupId>,
     /// Whether our id changed in its course.
     rebound: bool,
     /// When to enter, or look for the nodes around us again.
@@ -99,6 +101,7 @@ impl Overlay {
             neighbours: None,
             is_survey_next: false,
             surveys: 0,
+            survey: None,
             rebound: false,
             neighbours_at: None,
             refresh_at: None,
@@ -125,6 +128,17 @@ impl Overlay {
     /// Attempts to enter in a row without an answer.
     pub(super) fn attempts(&self) -> u32 {
         self.attempts
+    }
+
+    /// Whether fewer random points than [`SURVEYS`] tell how large the network is.
+    pub(super) fn is_young(&self) -> bool {
+        self.surveys < SURVEYS
+    }
+
+    /// A lookup of a random point has begun, out of turn; or none can.
+    pub(super) fn on_survey_begun(&mut self, survey: Option<LookupId>) {
+        self.survey = survey;
+        self.surveys += u32::from(survey.is_some());
     }
 
     /// Where a lookup for the nodes around us, or around some point, begins beside the nodes we know.
@@ -287,7 +301,7 @@ impl Dht {
         overlay.attempts = 0;
         overlay.few = if overlay.table.len() < FEW { overlay.few + 1 } else { 0 };
         let is_rebound = std::mem::take(&mut overlay.rebound);
-        let is_surveyed = overlay.surveys >= SURVEYS;
+        let is_surveyed = !overlay.is_young();
         overlay.is_survey_next = overlay.few == 0 && !is_rebound && !(is_surveyed && overlay.is_survey_next);
         let pause = match overlay.few {
             _ if is_rebound => NEIGHBOURS_OF_NEW_ID,

@@ -263,8 +263,43 @@ fn suspicion_waits_for_an_estimate_to_be_ripe() {
             node.id.0[..8].copy_from_slice(&((share * 2f64.powi(64)) as u64).to_be_bytes());
             lookup.on_answer(node, []);
         }
-        assert_eq!(lookup.is_suspect, suspect, "{times} times as many, {error}");
+        assert_eq!(lookup.is_suspect(), suspect, "{times} times as many, {error}");
     }
+}
+
+/// A network that has grown since its size was estimated looks like a crowd everywhere; so a random point is looked up first.
+#[test]
+fn by_a_young_estimate_nobody_is_suspected_before_there_is_another() {
+    let counted = |survey: Option<Size>| {
+        let goal = (Goal::Search(InfoHash([0; 20])), Pace::CALM);
+        let known: Vec<Contact> = (1..=40u8)
+            .map(|n| {
+                let mut node = contact(n);
+                node.id.0[..8].copy_from_slice(&(u64::from(n) * (u64::MAX / 100_000)).to_be_bytes());
+                node
+            })
+            .collect();
+        let mut lookup = Lookup::new([0; 20], goal, true, Some(size(10_000)), known.clone(), []);
+        lookup.doubt_size();
+        let run = |lookup: &mut Lookup| {
+            while let Some((addr, _)) = lookup.next() {
+                lookup.on_asked(addr);
+                lookup.on_answer(*known.iter().find(|known| known.addr == addr).unwrap(), []);
+            }
+        };
+        run(&mut lookup);
+        assert!(lookup.wants_survey() && !lookup.is_done() && !lookup.is_suspect());
+        let before = lookup.progress().answered;
+        lookup.on_survey(survey);
+        run(&mut lookup);
+        assert!(lookup.is_done() && !lookup.wants_survey());
+        (before, lookup.closest().count(), lookup.is_suspect())
+    };
+    // The limit on crowds holds at once, and costs twice as many questions; in the end, three of the closest are beyond it.
+    let (grown, same) = (Some(size(100_000)), Some(size(10_000)));
+    assert_eq!(counted(grown), (WIDER * K, K, false));
+    assert_eq!(counted(same), (WIDER * K, 40 - 3, true));
+    assert_eq!(counted(None), (WIDER * K, 40 - 3, true), "nothing speaks against it");
 }
 
 #[test]
