@@ -1,11 +1,16 @@
+mod candidate;
+mod crowd;
+
 use std::net::SocketAddr;
 
+use self::candidate::{Candidate, State, network};
+use self::crowd::{FAR, REGION, SURROUNDINGS, Suspicion};
 use super::census;
 use super::errand::ErrandId;
 use super::node_id;
 use super::table::K;
 use super::{Progress, Size};
-use crate::base::{InfoHash, NodeId, Prefix, Scope};
+use crate::base::{InfoHash, NodeId};
 use crate::limits;
 use crate::wire::krpc::Contact;
 
@@ -13,40 +18,6 @@ use crate::wire::krpc::Contact;
 /// Many honest nodes have such ids, so they are not left out; but whoever surrounds a target with made-up ids gets no
 /// more than these places.
 const UNBOUND: usize = K / 2;
-
-/// How many nodes may be within a distance at which one is expected on average: so many, and so many more for each that is
-/// expected. By chance that is exceeded once in a million lookups, and once in a few thousand if there are twice as many
-/// nodes as estimated.
-const CROWD: (f64, f64) = (UNBOUND as f64, 4.0);
-
-/// Beyond the distance at which so many are expected nobody is passed over for being one of a crowd: who knows the rule could
-/// take each place that it leaves just before somebody honest does.
-const CLOSE: f64 = 1.0;
-
-/// Whoever answered within the distance at which so many are expected belongs to the result, and not only the [`K`] closest: so
-/// nobody takes the places of the honest ones there, of whom it is as good as certain that there are some.
-const REGION: f64 = K as f64;
-
-/// Of more nodes that answered within a distance than this, counted like [`CROWD`], some are suspected to have chosen their
-/// places, even if they keep them below that. By chance it is so in one lookup of seventy, and in one of twenty if the network
-/// is a quarter larger than estimated.
-const SUSPECT: (f64, f64) = (UNBOUND as f64, 1.5);
-
-/// Then everybody is asked up to the distance at which so many are expected: those beyond the region know of honest ones within
-/// whom its crowd does not name.
-const SURROUNDINGS: f64 = 3.0 * REGION;
-
-/// How many times as many of the closest are asked and announced to where somebody crowds around the target. Two who each
-/// see another part of the honest nodes there have some in common then.
-const WIDER: usize = 2;
-
-/// Who is beyond the distance at which so many are expected vouches for those it names. It knows few of the many around the
-/// target, and of a crowd among them only its share; the crowd itself, which names nobody else, vouches for nobody.
-const FAR: f64 = 8.0 * REGION;
-
-/// How many of those vouched for are asked where a crowd is suspected: nearly all that there are, as each of them knows of some
-/// whom the crowd keeps to itself.
-const ALL_VOUCHED: usize = 4 * K;
 
 /// Questions of a lookup that may go to nodes whose ids do not follow from their addresses: fewer than
 /// [`limits::DHT_CANDIDATES`], so that whoever makes up ever closer ones does not use up all of them.
@@ -133,15 +104,6 @@ pub(super) struct Lookup {
     answered: usize,
 }
 
-/// Whether more are around the target than chance puts there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Suspicion {
-    None,
-    /// By an estimate that is young, and another is on its way.
-    Open,
-    Confirmed,
-}
-
 /// What a lookup is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Goal {
@@ -153,63 +115,6 @@ pub(super) enum Goal {
     Search(InfoHash),
     /// An item, and the nodes that store it, through `get`.
     Item(ErrandId),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Candidate {
-    contact: Contact,
-    /// How far it is from the target, as a share of the key space.
-    share: f64,
-    /// Of an address of the internet.
-    network: Option<Prefix>,
-    /// Whether its id follows from its address.
-    is_bound: bool,
-    state: State,
-    /// The path that it belongs to: that which asked it, or until then that which named it first.
-    path: usize,
-    /// The paths that named it, one bit each.
-    named_by: u8,
-    /// Whether somebody far away named it, or we knew it.
-    is_vouched: bool,
-    /// How many answers led to it.
-    hops: u8,
-}
-
-/// What became of a candidate:
-///
-/// ```text
-/// Waiting → New → Asked → Stalled → Lost → Failed      an answer leads from each of
-///                   └────────┴────────┴───→ Answered   these, however late, to the end
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Another of the same network, or with the same id, comes first.
-    Waiting,
-    /// Not asked yet.
-    New,
-    /// Asked lately.
-    Asked,
-    /// Slower than most: somebody else is asked too, but the end still waits for it.
-    Stalled,
-    /// Much slower: not waited for any more. A late answer is still welcome.
-    Lost,
-    Answered,
-    /// It did not answer, or is somebody else now.
-    Failed,
-}
-
-impl Candidate {
-    /// Whether a path may ask it, or has.
-    fn is_of(&self, path: usize) -> bool {
-        match self.state {
-            State::New | State::Waiting => self.is_named_by(path),
-            _ => self.path == path,
-        }
-    }
-
-    fn is_named_by(&self, path: usize) -> bool {
-        self.named_by >> path & 1 == 1
-    }
 }
 
 impl Lookup {
@@ -276,37 +181,6 @@ impl Lookup {
     /// Also starts from these if, when the first question stalls, nobody has answered.
     pub(super) fn spare_starts(&mut self, contacts: Vec<Contact>) {
         self.spare_starts = contacts;
-    }
-
-    /// How many nodes there are, if that was not known before.
-    pub(super) fn learn_size(&mut self, size: Option<Size>) {
-        if let (None, Some(size)) = (self.nodes, size) {
-            self.nodes = Some(size.nodes as f64);
-            self.at_most = (size.nodes + size.error) as f64;
-            self.examine();
-        }
-    }
-
-    /// The estimate of how many nodes there are is young: the network may have grown since, and then nobody crowds.
-    pub(super) fn doubt_size(&mut self) {
-        self.is_young = true;
-    }
-
-    /// Whether too many nodes are around the target by an estimate that is young: the end waits for another.
-    pub(super) fn wants_survey(&self) -> bool {
-        self.suspicion == Suspicion::Open
-    }
-
-    /// A random point was looked up, and there are so many nodes by that; or nothing can be said.
-    pub(super) fn on_survey(&mut self, size: Option<Size>) {
-        if let (Suspicion::Open, Some(nodes)) = (self.suspicion, self.nodes) {
-            if let Some(size) = size {
-                self.nodes = Some(nodes.max(size.nodes as f64));
-                self.at_most = self.at_most.max((size.nodes + size.error) as f64);
-            }
-            (self.is_young, self.suspicion) = (false, Suspicion::None);
-            self.examine();
-        }
     }
 
     /// Also starts from this address.
@@ -502,22 +376,6 @@ impl Lookup {
         Some(spare.contact)
     }
 
-    /// Whom a path asks because somebody vouches for them, and those whom it asked.
-    fn vouched_of(&self, path: usize) -> impl Iterator<Item = &Candidate> {
-        let most = match self.pace.vouched {
-            0 => 0,
-            _ if self.is_suspect() => ALL_VOUCHED,
-            few => few,
-        };
-        let counts = move |known: &&Candidate| {
-            known.is_vouched
-                && known.is_of(path)
-                && !matches!(known.state, State::Waiting | State::Failed)
-                && !self.is_left_out(known)
-        };
-        self.candidates.iter().filter(counts).take(most / self.pace.paths)
-    }
-
     /// The closest of each path, and whether they are part of the result even if others are closer: a path that has heard
     /// of some of the closest of all agrees with the others, and has no more to say.
     fn of_paths<'a>(
@@ -531,49 +389,6 @@ impl Lookup {
             let heard_of = all.iter().filter(|known| known.is_named_by(path)).count();
             (own, heard_of < SHARE.min(all.len() / 2))
         })
-    }
-
-    /// The closest `most` that count; if a crowd is suspected, all within [`SURROUNDINGS`].
-    fn best(&self, most: usize, counts: impl Fn(&Candidate) -> bool) -> Vec<&Candidate> {
-        self.best_within(if self.is_suspect() && most >= K { SURROUNDINGS } else { 0.0 }, most, counts)
-    }
-
-    /// The closest `most` that count, [`WIDER`] where somebody crowds, and all others within the distance at which so many are
-    /// expected; of those beyond [`UNBOUND`] whose ids do not follow
-    /// from their addresses, and of a crowd, only as many as it takes for want of others. Those come last.
-    fn best_within(&self, within: f64, most: usize, counts: impl Fn(&Candidate) -> bool) -> Vec<&Candidate> {
-        let (mut best, mut unbound, mut passed_over) = (Vec::with_capacity(most), 0, Vec::new());
-        let (mut wanted, mut near) = (most, 0);
-        for candidate in &self.candidates {
-            let expected = self.expected(candidate.share);
-            let is_crowd =
-                |near: usize| expected.is_some_and(|nodes| near as f64 + 1.0 > CROWD.0 + CROWD.1 * nodes);
-            // Who crowds is seen by all who may be there, whichever count.
-            if !matches!(candidate.state, State::Waiting | State::Lost | State::Failed) {
-                if is_crowd(near) {
-                    wanted = most * WIDER;
-                }
-                near += 1;
-            }
-            if !counts(candidate) || self.is_left_out(candidate) {
-                continue;
-            }
-            if best.len() >= wanted && expected.is_none_or(|nodes| nodes > within) {
-                return best;
-            }
-            // Whoever makes up ids takes no place from those whose ids are bound, and the other way round.
-            let alike = if candidate.is_bound { best.len() - unbound } else { unbound };
-            let is_passed_over = expected.is_some_and(|nodes| nodes < CLOSE) && is_crowd(alike);
-            if !is_passed_over && (candidate.is_bound || unbound < UNBOUND * most / K) {
-                unbound += usize::from(!candidate.is_bound);
-                best.push(candidate);
-            } else {
-                passed_over.push(candidate);
-            }
-        }
-        let free = most.saturating_sub(best.len());
-        best.extend(passed_over.into_iter().take(free));
-        best
     }
 
     /// Takes a node that was named into account, if there is room and reason.
@@ -632,42 +447,9 @@ impl Lookup {
         self.insert(contact, (state, path, 1 << path, hops), is_vouched);
     }
 
-    /// Whether anybody could have made up a node with such an id at such a distance.
-    fn is_doubtful(&self, is_bound: bool, share: f64) -> bool {
-        !is_bound || self.expected(share).is_some_and(|nodes| nodes < CLOSE)
-    }
-
     /// Whether it is not asked, because too many like it were.
     fn is_left_out(&self, known: &Candidate) -> bool {
         known.state == State::New && !known.is_bound && self.unbound_asked >= UNBOUND_ASKED
-    }
-
-    fn is_suspect(&self) -> bool {
-        self.suspicion == Suspicion::Confirmed
-    }
-
-    /// Looks whether to suspect a crowd; a suspicion that is confirmed remains.
-    fn examine(&mut self) {
-        if self.suspicion == Suspicion::None && self.looks_suspect() {
-            self.suspicion = if self.is_young { Suspicion::Open } else { Suspicion::Confirmed };
-        }
-    }
-
-    /// Whether more answered from around the target than chance puts there. Those whose ids anybody can make up do not count:
-    /// they get few places anyway. Around ourselves and around random points nothing is stored, so nobody is worth suspecting.
-    fn looks_suspect(&self) -> bool {
-        if self.nodes.is_none() || self.goal == Goal::Neighbours {
-            return false;
-        }
-        let counts = |known: &&Candidate| known.is_bound && known.state == State::Answered;
-        let answered = self.candidates.iter().filter(counts);
-        let mut counted = (1..).zip(answered.map(|known| self.at_most * known.share));
-        counted.any(|(count, nodes)| f64::from(count) > SUSPECT.0 + SUSPECT.1 * nodes)
-    }
-
-    /// How many nodes are expected within a distance, given as a share of the key space.
-    fn expected(&self, share: f64) -> Option<f64> {
-        self.nodes.map(|nodes| nodes * share)
     }
 
     /// Starts from more nodes if nobody has answered.
@@ -727,12 +509,6 @@ impl Lookup {
         let states = candidates.map(|candidate| &mut candidate.state).chain(seeds.map(|seed| &mut seed.1));
         states.filter(|state| from(**state)).for_each(|state| *state = to);
     }
-}
-
-/// The network of a node of the internet. Locally everybody may be in one.
-fn network(contact: &Contact) -> Option<Prefix> {
-    let ip = contact.addr.ip();
-    (!Scope::of(ip).is_local()).then(|| Prefix::of(ip))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use quickcheck::quickcheck;
 
+use super::crowd::WIDER;
 use super::*;
 use crate::base::Rng;
 
