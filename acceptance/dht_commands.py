@@ -23,7 +23,8 @@ FORMS = {
     "stored": {"target", "nodes", "key", "seq"},
     "item": {"target", "value", "value_hex", "key", "salt", "seq", "signature"},
     "key": {"file", "public_key"},
-    "stats": {"health", "reasons", "nodes_v4", "nodes_v6", "observed", "sent", "responses", "errors", "timeouts", "queries", "dropped"},
+    "stats": {"health", "reasons", "nodes_v4", "nodes_v6", "observed", "sent", "responses", "errors", "timeouts", "queries", "dropped", "dropped_by",
+              "size_v4", "size_v6"},
     "node": {"id", "addr", "bucket", "rtt_ms", "quiet_ms", "failures"},
     "table": {"nodes"},
     "error": {"stage", "message", "hint"},
@@ -101,6 +102,7 @@ def verbs(world):
     check(counted == {"seeds": 0, "others": 1, "nodes": 4}, f"{counted}")
     stats = ask(world, "stats", bootstrap=entry).events[0]
     check(stats["nodes_v4"] == 4 and stats["responses"] >= 4 and stats["queries"] == 0, f"{stats}")
+    check(sum(stats["dropped_by"].values()) == stats["dropped"], f"{stats}")
     # A network on one machine need not be large.
     check((stats["health"], stats["reasons"]) == ("online", []), f"{stats}")
     first = nodes[0][0].all("health")
@@ -252,6 +254,8 @@ def bad_input(world):
         ("salt without key", 2, ["put", "x", "--salt", "s"], "--key"),
         ("seq without key", 2, ["put", "x", "--seq", "1"], "--key"),
         ("negative seq", 2, ["put", "x", "--key", "whole.key", "--seq=-1"], "from 0"),
+        ("negative cas, apart", 2, ["put", "x", "--key", "whole.key", "--cas", "-1"], "from 0"),
+        ("no brackets", 2, ["ping", "::1:6881"], ("brackets", "[2001:db8::1]:6881")),
         ("huge cas", 2, ["put", "x", "--key", "whole.key", "--cas", "9223372036854775808"], "from 0"),
         ("value over 1000 bytes", 2, ["put", "x" * 997], ("997 bytes", "996")),
         ("no key file", 1, ["put", "x", "--key", "nowhere.key"], ("nowhere.key", "moot dht key")),

@@ -110,6 +110,9 @@ pub enum HostError {
     /// The host is neither an address nor a name.
     #[error("`{0}` is neither an IP address nor a host name")]
     BadHost(String),
+    /// An IPv6 address without its brackets, so that it is not clear where the port begins.
+    #[error("an IPv6 address is put in brackets here, as in [2001:db8::1]:6881, and `{0}` has none")]
+    NoBrackets(String),
 }
 
 impl FromStr for Host {
@@ -120,7 +123,15 @@ impl FromStr for Host {
         if let Ok(addr) = text.parse::<SocketAddr>() {
             return if addr.port() == 0 { Err(HostError::BadPort("0".into())) } else { Ok(Self::Addr(addr)) };
         }
+        if let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'))
+            && inner.parse::<Ipv6Addr>().is_ok()
+        {
+            return Err(HostError::NoPort(text.into()));
+        }
         let (host, port) = text.rsplit_once(':').ok_or_else(|| HostError::NoPort(text.into()))?;
+        if text.parse::<Ipv6Addr>().is_ok() || host.parse::<Ipv6Addr>().is_ok() {
+            return Err(HostError::NoBrackets(text.into()));
+        }
         let port = match port.parse::<u16>() {
             Ok(0) | Err(_) => return Err(HostError::BadPort(port.into())),
             Ok(port) => port,
@@ -176,5 +187,10 @@ mod tests {
         assert!(matches!("1.2.3.4:99999".parse::<Host>(), Err(HostError::BadPort(_))));
         assert!(matches!("1.2.3:5".parse::<Host>(), Err(HostError::BadHost(_))));
         assert!(matches!(":5".parse::<Host>(), Err(HostError::BadHost(_))));
+        assert_eq!("[2001:db8::1]:5".parse(), Ok(Host::Addr("[2001:db8::1]:5".parse().unwrap())));
+        assert!(matches!("[2001:db8::1]".parse::<Host>(), Err(HostError::NoPort(_))));
+        for bare in ["::1", "::1:6881", "2001:db8::1", "2001:db8:1:2:3:4:5:6:6881"] {
+            assert!(matches!(bare.parse::<Host>(), Err(HostError::NoBrackets(_))), "{bare}");
+        }
     }
 }

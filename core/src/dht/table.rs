@@ -227,23 +227,27 @@ impl Table {
     /// A question to `addr`, asked at `asked`, remained without an answer. Returns the node if it should be asked again
     /// at once, because another waits for its place.
     pub(super) fn failed(&mut self, addr: SocketAddr, asked: Time) -> Option<Contact> {
-        let (bucket, at, entry) = self.buckets.iter_mut().find_map(|bucket| {
-            let (at, entry) = find(&bucket.entries, |entry| entry.contact.addr == addr)?;
-            Some((bucket, at, entry))
-        })?;
-        if entry.answered >= asked { None } else { bucket.failed(at, entry) }
+        let (index, bucket, at, entry) =
+            self.buckets.iter_mut().enumerate().find_map(|(index, bucket)| {
+                let (at, entry) = find(&bucket.entries, |entry| entry.contact.addr == addr)?;
+                Some((index, bucket, at, entry))
+            })?;
+        let again = if entry.answered >= asked { None } else { bucket.failed(at, entry) };
+        self.promote(index);
+        again
     }
 
     /// Removes whatever node is at an address.
     pub(super) fn remove(&mut self, addr: SocketAddr) {
-        for bucket in &mut self.buckets {
-            let is_there = |entry: &Entry| entry.contact.addr == addr;
+        let is_there = |entry: &Entry| entry.contact.addr == addr;
+        for index in 0..self.buckets.len() {
+            let Some(bucket) = self.buckets.get_mut(index) else { return };
             if let Some((at, _)) = find(&bucket.spares, is_there) {
                 bucket.spares.remove(at);
             }
             if let Some((at, _)) = find(&bucket.entries, is_there) {
                 bucket.entries.remove(at);
-                bucket.promote();
+                self.promote(index);
             }
         }
     }
@@ -357,7 +361,7 @@ impl Table {
 
     /// Puts a node that is not there where it belongs.
     fn place(&mut self, now: Time, entry: Entry) -> Answered {
-        if entry.contact.id == self.own || self.is_crowded(&entry.contact) {
+        if self.is_barred(&entry.contact) {
             return Answered::Refused;
         }
         loop {
@@ -375,6 +379,18 @@ impl Table {
         }
     }
 
+    /// Fills the free places of a bucket from its reserve, the fastest first. Who may not come into use any more, because of
+    /// who did meanwhile, is forgotten.
+    fn promote(&mut self, index: usize) {
+        while let Some(spare) = self.buckets.get_mut(index).and_then(Bucket::take_spare) {
+            if !self.is_barred(&spare.contact)
+                && let Some(bucket) = self.buckets.get_mut(index)
+            {
+                bucket.entries.push(spare);
+            }
+        }
+    }
+
     fn entries(&self) -> impl Iterator<Item = Entry> {
         self.buckets.iter().flat_map(|bucket| bucket.entries.iter())
     }
@@ -382,6 +398,15 @@ impl Table {
     /// The bucket an id belongs to.
     fn index(&self, id: &NodeId) -> usize {
         shared_bits(&self.own, id).min(self.buckets.len() - 1)
+    }
+
+    /// Whether a node may not be in use beside those who are.
+    fn is_barred(&self, contact: &Contact) -> bool {
+        let bucket = self.buckets.get(self.index(&contact.id));
+        let is_known = |entry: Entry| entry.contact.id == contact.id;
+        contact.id == self.own
+            || bucket.is_some_and(|bucket| bucket.entries.iter().any(is_known))
+            || self.is_crowded(contact)
     }
 
     /// One node per address, and in a bucket one per network: who owns many addresses gets few places. Not so for
@@ -407,10 +432,9 @@ impl Table {
         let mut deeper = Bucket::new(now);
         deeper.entries = last.entries.split_off(stays);
         deeper.spares = last.spares.split_off(stays);
-        last.promote();
-        deeper.promote();
         self.buckets.reserve_exact(1);
         self.buckets.push(deeper);
+        [shared, shared + 1].into_iter().for_each(|index| self.promote(index));
     }
 }
 

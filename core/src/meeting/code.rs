@@ -14,7 +14,7 @@ pub enum CodeError {
     #[error("the meeting code is empty")]
     Empty,
     /// It is shorter than [`Code::MIN_CHARS`].
-    #[error("the meeting code has {0} characters; it needs at least {min}", min = Code::MIN_CHARS)]
+    #[error("the meeting code has {0} character{s}; it needs at least {min}", s = if *.0 == 1 { "" } else { "s" }, min = Code::MIN_CHARS)]
     TooShort(usize),
     /// It is longer than [`Code::MAX_CHARS`].
     #[error("the meeting code has {0} characters; it may have {max}", max = Code::MAX_CHARS)]

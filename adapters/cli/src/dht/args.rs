@@ -160,11 +160,11 @@ pub(crate) struct Signing {
     pub(crate) salt: Option<Salt>,
 
     /// The version, greater than the one stored [default: milliseconds since 1970].
-    #[arg(long, value_name = "N", value_parser = seq, requires = "key")]
+    #[arg(long, value_name = "N", value_parser = seq, requires = "key", allow_negative_numbers = true)]
     pub(crate) seq: Option<i64>,
 
     /// Store it only where the version stored is this one.
-    #[arg(long, value_name = "N", value_parser = seq, requires = "key")]
+    #[arg(long, value_name = "N", value_parser = seq, requires = "key", allow_negative_numbers = true)]
     pub(crate) cas: Option<i64>,
 }
 

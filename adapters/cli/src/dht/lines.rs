@@ -1,8 +1,9 @@
 //! What the verbs of `moot dht` print with `--json`: the fields of each event.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use folkmoot::core::dht::{Counters, Health, Item, Known, Reason, Stats};
+use folkmoot::core::dht::{Counters, Health, Item, Known, Reason, Size, Stats};
 use folkmoot::{InfoHash, Pong};
 use serde::Serialize;
 
@@ -126,6 +127,23 @@ pub(super) struct StatsLine {
     timeouts: u64,
     queries: u64,
     dropped: u64,
+    /// How many of them for which reason; only what there was.
+    dropped_by: BTreeMap<&'static str, u64>,
+    size_v4: Option<SizeLine>,
+    size_v6: Option<SizeLine>,
+}
+
+/// How many nodes a network has, by estimate, and the estimate's standard error.
+#[derive(Serialize)]
+struct SizeLine {
+    nodes: u64,
+    error: u64,
+}
+
+impl SizeLine {
+    fn new(Size { nodes, error }: Size) -> Self {
+        Self { nodes, error }
+    }
 }
 
 impl StatsLine {
@@ -141,7 +159,10 @@ impl StatsLine {
             errors,
             timeouts,
             queries,
-            dropped: dropped(&stats.counters).iter().map(|(_, count)| count).sum(),
+            dropped: dropped(&stats.counters).iter().map(|(.., count)| count).sum(),
+            dropped_by: dropped(&stats.counters).into_iter().map(|(why, _, count)| (why, count)).collect(),
+            size_v4: stats.size_v4.map(SizeLine::new),
+            size_v6: stats.size_v6.map(SizeLine::new),
         }
     }
 }
@@ -174,23 +195,23 @@ pub(super) struct TableLine {
     pub(super) nodes: usize,
 }
 
-/// What was dropped, by reason; only what was.
-pub(super) fn dropped(counters: &Counters) -> Vec<(&'static str, u64)> {
+/// What was dropped, by reason, for machines and for people; only what was.
+pub(super) fn dropped(counters: &Counters) -> Vec<(&'static str, &'static str, u64)> {
     let all = [
-        ("not a message", counters.dropped_malformed),
-        ("from an impossible address", counters.dropped_address),
-        ("from ourselves", counters.dropped_own),
-        ("an answer to nothing", counters.dropped_unknown_tid),
-        ("an answer from elsewhere", counters.dropped_wrong_source),
-        ("banned", counters.dropped_banned),
-        ("too much of one address", counters.dropped_rate_ip),
-        ("too much of one network", counters.dropped_rate_prefix),
-        ("too much in all", counters.dropped_rate_global),
-        ("asked while we only ask", counters.dropped_read_only),
-        ("to a closed socket", counters.dropped_socket),
-        ("not taken in time", counters.dropped_undrained),
+        ("malformed", "not a message", counters.dropped_malformed),
+        ("address", "from an impossible address", counters.dropped_address),
+        ("own", "from ourselves", counters.dropped_own),
+        ("unknown_tid", "an answer to nothing", counters.dropped_unknown_tid),
+        ("wrong_source", "an answer from elsewhere", counters.dropped_wrong_source),
+        ("banned", "banned", counters.dropped_banned),
+        ("rate_ip", "too much of one address", counters.dropped_rate_ip),
+        ("rate_prefix", "too much of one network", counters.dropped_rate_prefix),
+        ("rate_global", "too much in all", counters.dropped_rate_global),
+        ("read_only", "asked while we only ask", counters.dropped_read_only),
+        ("socket", "to a closed socket", counters.dropped_socket),
+        ("undrained", "not taken in time", counters.dropped_undrained),
     ];
-    all.into_iter().filter(|(_, count)| *count > 0).collect()
+    all.into_iter().filter(|(.., count)| *count > 0).collect()
 }
 
 /// The value's bytes; of one that is no byte string, its bencoding.

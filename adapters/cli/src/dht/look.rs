@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use folkmoot::core::dht::Size;
 use smol::Timer;
 
 use super::args::GuestOptions;
@@ -37,7 +38,14 @@ pub(super) fn stats(options: &GuestOptions, started: Instant) -> Exit {
         for addr in &observed {
             text.push_str(&format!("\nseen by others   at {addr}"));
         }
-        for (why, count) in dropped(counters) {
+        for (family, size) in [("IPv4", stats.size_v4), ("IPv6", stats.size_v6)] {
+            if let Some(Size { nodes, error }) = size {
+                text.push_str(&format!(
+                    "\nnetwork          about {nodes} nodes, give or take {error} ({family})"
+                ));
+            }
+        }
+        for (_, why, count) in dropped(counters) {
             text.push_str(&format!("\ndropped          {count} {why}"));
         }
         guest.report.result("stats", StatsLine::new(&stats, &observed), text)?;

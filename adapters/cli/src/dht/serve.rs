@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use folkmoot::core::dht::Event;
+use folkmoot::core::dht::{Event, Reason};
 use folkmoot::core::node::{Progress, Trouble};
 use folkmoot::{DhtNode, Error, Stage, defaults};
 use futures_lite::FutureExt as _;
@@ -35,6 +35,7 @@ pub(super) fn run(ServeOptions { net: options, state_dir }: &ServeOptions, start
         Ok(hosts) => hosts,
         Err(what) => return fail(Exit::Usage, Stage::Io, &what, ""),
     };
+    let has_hosts = !hosts.is_empty();
     let builder = options.bind.iter().fold(DhtNode::builder(), |builder, &addr| builder.bind(addr));
     let mut builder = builder.ports([PORT]).bootstrap(hosts);
     if options.no_lan {
@@ -64,7 +65,7 @@ pub(super) fn run(ServeOptions { net: options, state_dir }: &ServeOptions, start
     let (is_json, handle) = (options.json, node.handle());
     smol::block_on(async {
         let run = async {
-            node.run(|event| on_event(&event, is_json, ms())).await;
+            node.run(|event| on_event(&event, has_hosts, is_json, ms())).await;
         };
         let interrupted = async {
             let _ = interrupts.recv().await;
@@ -105,7 +106,7 @@ fn warn(trouble: &Trouble, is_json: bool, ms: u64) {
     }
 }
 
-fn on_event(event: &Event, is_json: bool, ms: u64) {
+fn on_event(event: &Event, has_hosts: bool, is_json: bool, ms: u64) {
     let told = match (event, is_json) {
         (&Event::Bootstrapped { nodes }, is_json) => {
             let progress = Progress::Bootstrapped { nodes };
@@ -123,6 +124,13 @@ fn on_event(event: &Event, is_json: bool, ms: u64) {
             Ok(())
         }
         (&Event::Health(health), true) => ui::print(&json::line("health", ms, HealthLine::new(health))),
+        // Where to enter it is about to be told, or nowhere: then it is the others who come.
+        (Event::Health(health), false) if health.reasons.iter().eq([Reason::NoEntry]) => {
+            if !has_hosts {
+                eprintln!("  nobody is known; others may enter by this node");
+            }
+            Ok(())
+        }
         (Event::Health(health), false) => {
             eprintln!("  {health}");
             Ok(())

@@ -67,20 +67,15 @@ impl Bucket {
         let is_awaited = !self.spares.is_empty();
         if entry.is_hopeless() || (entry.is_bad() && is_awaited) {
             self.entries.remove(at);
-            self.promote();
             return None;
         }
         self.entries.set(at, entry);
         is_awaited.then_some(entry.contact)
     }
 
-    /// Fills free places from the reserve, the fastest first.
-    pub(super) fn promote(&mut self) {
-        while self.entries.len() < K
-            && let Some(spare) = self.spares.remove(0)
-        {
-            self.entries.push(spare);
-        }
+    /// Takes the fastest out of the reserve, if there is a free place.
+    pub(super) fn take_spare(&mut self) -> Option<Entry> {
+        if self.entries.len() < K { self.spares.remove(0) } else { None }
     }
 }
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use quickcheck::quickcheck;
 
 use super::bucket::SPARES;
@@ -28,7 +30,7 @@ fn filled(nodes: u32, seed: u8) -> (Table, Rng) {
     (table, rng)
 }
 
-/// Every entry where it belongs, no bucket over its size, no address twice.
+/// Every entry where it belongs, no bucket over its size; no id, address or network of a bucket twice.
 fn is_sound(table: &Table) -> bool {
     let in_place = table.buckets.iter().enumerate().all(|(index, bucket)| {
         let fits = |entry: &Entry| table.index(&entry.contact.id) == index;
@@ -36,10 +38,11 @@ fn is_sound(table: &Table) -> bool {
             && bucket.spares.len() <= SPARES
             && bucket.entries.iter().chain(bucket.spares.iter()).all(|entry| fits(&entry))
     });
-    let mut addrs: Vec<_> = table.iter().map(|contact| contact.addr).collect();
-    addrs.sort();
-    addrs.dedup();
-    in_place && addrs.len() == table.len()
+    let ids: BTreeSet<_> = table.iter().map(|contact| contact.id).collect();
+    let addrs: BTreeSet<_> = table.iter().map(|contact| contact.addr.ip()).collect();
+    let networks = table.known(at(0)).map(|known| (known.bucket, Prefix::of(known.contact.addr.ip())));
+    let networks: BTreeSet<_> = networks.collect();
+    in_place && [ids.len(), addrs.len(), networks.len()].iter().all(|len| *len == table.len())
 }
 
 quickcheck! {
@@ -94,7 +97,11 @@ quickcheck! {
         let (mut table, mut rng) = filled(100, seed);
         for (step, (n, first, what)) in steps.into_iter().enumerate() {
             let now = at(10 + step as u64 * 60);
-            let contact = node(u32::from(n) % 300, first >> (what % 8), &mut rng);
+            let mut contact = node(u32::from(n) % 100, first >> (what % 8), &mut rng);
+            // Three addresses in each network, two ports at each.
+            let SocketAddr::V4(addr) = contact.addr else { return false };
+            let ip = u32::from(*addr.ip()) + u32::from(n >> 8) % 3;
+            contact.addr = SocketAddr::from((std::net::Ipv4Addr::from(ip), 6_881 + n % 2));
             match what % 3 {
                 0 => drop(table.failed(contact.addr, now)),
                 1 => table.remove(contact.addr),
@@ -187,6 +194,36 @@ fn one_node_per_address_and_network_but_not_locally() {
         assert!(table.wants(&contact));
         assert_eq!(table.answered(at(0), contact, RTT), Answered::Added);
     }
+}
+
+/// The rule is for those in reserve, too: they come into use long after they were let in there.
+#[test]
+fn nobody_in_reserve_comes_into_use_beside_its_own_address_or_network() {
+    let (mut table, far, others) = full();
+    let beside = |of: &Contact, last, port| {
+        let SocketAddr::V4(addr) = of.addr else { unreachable!("these are IPv4") };
+        let [a, b, c, _] = addr.ip().octets();
+        SocketAddr::from(([a, b, c, last], port))
+    };
+    // Two of one network; and one whose address is then that of a node in another bucket.
+    let twin = Contact { addr: beside(&others[0], 9, 6881), ..others[1] };
+    for spare in [others[0], twin, others[2]] {
+        assert!(matches!(table.answered(at(1), spare, RTT), Answered::Spare { .. }));
+    }
+    let mut near = Contact { addr: SocketAddr::new(others[2].addr.ip(), 7_000), ..others[3] };
+    near.id.0[0] = 0x01;
+    assert_eq!(table.answered(at(2), near, RTT), Answered::Added);
+    far[..3].iter().for_each(|contact| table.remove(contact.addr));
+    assert!(table.contains(&others[0]) && table.contains(&near));
+    assert!(!table.contains(&twin), "its network is there already");
+    assert!(!table.contains(&others[2]), "its address is");
+    let silent = far[3];
+    let late = Contact { addr: beside(&others[0], 77, 6881), ..others[4] };
+    table.answered(at(3), late, RTT);
+    for seconds in [4, 5] {
+        table.failed(silent.addr, at(seconds));
+    }
+    assert!(!table.contains(&late));
 }
 
 /// A table whose far bucket is full, with who is in it, and others who belong there.

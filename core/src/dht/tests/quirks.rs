@@ -1,5 +1,6 @@
 //! What real nodes do, and what is made of it.
 
+use super::super::rpc::Purpose;
 use super::*;
 use crate::wire::krpc::{Values, write_contact};
 
@@ -109,7 +110,7 @@ fn naming_a_node_by_another_id_does_not_harm_it() {
     world.strays.clear();
     world.with(0, |dht, cx| {
         let liar = Contact { id: NodeId([0x44; 20]), addr: good.addr };
-        dht.ask(cx, liar.addr, Some(liar.id), Call::Ping, super::super::rpc::Purpose::Ping, false);
+        dht.ask(cx, liar.addr, Some(liar.id), Call::Ping, Purpose::Ping, false);
     });
     let third = question(&mut world, good.addr);
     answer(
@@ -342,6 +343,35 @@ fn a_late_answer_counts_for_the_table_and_for_what_is_not_over() {
     answer(&mut world, &bytes, to, Capabilities::NONE, yes(to));
     let counters = world.hosts[0].dht.stats().counters;
     assert_eq!((counters.late, counters.dropped_wrong_source, counters.dropped_unknown_tid), (2, 1, 1));
+}
+
+/// Whoever says in all it asks that it only asks is asked by nobody, and never learns that it could be (BEP 43).
+#[test]
+fn one_refresh_in_eight_does_not_say_that_we_only_ask() {
+    let unsaid = |mode, purpose: Purpose| {
+        let mut world = World::new(16);
+        world.add("8.1.1.1:6881".parse().unwrap(), Config { mode, ..Config::default() });
+        let asks = |_: &u32| {
+            world.strays.clear();
+            world.with(0, |dht, cx| {
+                dht.rpc.clear();
+                let call = Call::FindNode { target: HOST, want: None };
+                assert!(dht.ask(cx, "198.51.100.1:7000".parse().unwrap(), None, call, purpose, false));
+            });
+            let (_, _, bytes) = &world.strays[0];
+            matches!(Message::parse(bytes).unwrap().body, Body::Query(Query { read_only: false, .. }))
+        };
+        (0..800).filter(asks).count()
+    };
+    let probes = unsaid(Mode::Auto, Purpose::Refresh);
+    assert!((70..130).contains(&probes), "{probes} of 800");
+    assert_eq!(
+        unsaid(Mode::Auto, Purpose::Ping),
+        0,
+        "a refresh is for itself: who asks in return is not in a hurry"
+    );
+    assert_eq!(unsaid(Mode::ReadOnly, Purpose::Refresh), 0);
+    assert_eq!(unsaid(Mode::Server, Purpose::Ping), 800);
 }
 
 /// Routers break above some hundred small datagrams a second.
