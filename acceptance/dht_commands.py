@@ -23,7 +23,7 @@ FORMS = {
     "stored": {"target", "nodes", "key", "seq"},
     "item": {"target", "value", "value_hex", "key", "salt", "seq", "signature"},
     "key": {"file", "public_key"},
-    "stats": {"health", "reasons", "nodes_v4", "nodes_v6", "observed", "sent", "responses", "errors", "timeouts", "queries", "dropped", "dropped_by",
+    "stats": {"health", "reasons", "nodes_v4", "nodes_v6", "observed", "sent", "responses", "errors", "timeouts", "in_flight", "queries", "dropped", "dropped_by",
               "size_v4", "size_v6"},
     "node": {"id", "addr", "bucket", "rtt_ms", "quiet_ms", "failures"},
     "table": {"nodes"},

@@ -1,5 +1,5 @@
 //! What one DHT machine takes in memory, by the allocator's own count: with a full routing table after hours in a network of
-//! 100,000 nodes. `Dht::footprint` has to agree.
+//! 100,000 nodes, or as many as the environment variable `NODES` says. `Dht::footprint` has to agree.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -175,7 +175,8 @@ fn measured(citizen: Citizen) -> (usize, usize, Stats) {
 
 #[test]
 fn with_a_full_table() {
-    let world = World::new(100_000);
+    let nodes = std::env::var("NODES").map_or(100_000, |nodes| nodes.parse().expect("NODES is a number"));
+    let world = World::new(nodes);
     for (name, mode) in [("server", Mode::Server), ("client", Mode::ReadOnly)] {
         let (bytes, own_account, stats) = measured(world.citizen(1, mode, 2));
         println!("{name}: {bytes} bytes, {own_account} by its own account, with {} nodes", stats.nodes_v4);

@@ -213,6 +213,17 @@ def announce_others_token(asker):
     return outcome(asker.announce(topic, asker.token(topic, asker.other), port=4444))
 
 
+def announce_forged_token(asker):
+    """`announce_peer`, the exclusive or of the tokens of three other addresses → 203"""
+    # Where a token is a checksum of a secret and the address, it is that of a fourth address: 1 ^ 2 ^ 4 = 7.
+    topic = asker.near()
+    tokens = [asker.token(topic, Krpc(f"127.0.7.{last}")) for last in (1, 2, 4)]
+    forged = bytes(a ^ b ^ c for a, b, c in zip(*tokens))
+    args = {b"info_hash": topic, b"token": forged, b"port": 4444, b"implied_port": 0}
+    said = outcome(asker.query("announce_peer", args, krpc=Krpc("127.0.7.7")))
+    return f"{said}, stored" if ("127.0.7.7", 4444) in asker.peers(topic) else said
+
+
 def announce_topics_token(asker):
     """`announce_peer`, the token of another topic"""
     return outcome(asker.announce(asker.near(), asker.token(asker.near()), port=4444))
@@ -419,7 +430,7 @@ ANSWERS = [
 ]
 REFUSALS = [
     ping_no_id, ping_short_id, find_node_no_target, find_node_short_target, get_peers_no_hash, announce_bad_token,
-    announce_no_token, announce_others_token, announce_topics_token, announce_port_0, put_bad_token, put_oversize,
+    announce_no_token, announce_others_token, announce_forged_token, announce_topics_token, announce_port_0, put_bad_token, put_oversize,
     put_salt_oversize, put_bad_signature, put_older, put_same_seq, put_cas_wrong, put_negative, unknown_with_target,
     unknown, sample, no_arguments, no_kind, stray_response, stray_error, garbage, nested,
 ]

@@ -764,7 +764,7 @@ fn answers_leave_from_where_the_question_came_to() {
 }
 
 #[test]
-fn both_families_are_announced_to() {
+fn both_families_are_announced_to_and_hold_items() {
     let mut world = World::new(19);
     let v6 = |n: u16| SocketAddr::from(([0xfd00, 0, 0, 0, 0, 0, 0, n], 6_881));
     world.add(([127, 0, 0, 1], 6_000).into(), Config::default());
@@ -781,9 +781,10 @@ fn both_families_are_announced_to() {
     dht.set_sockets(&mut cx, &sockets);
     dht.bootstrap(&mut cx, &hosts);
     dht.announce(&mut cx, TOPIC);
+    dht.put_immutable(&mut cx, Value::bytes(b"of both").unwrap());
     let asked: Vec<_> = std::iter::from_fn(|| out.pop()).map(|sent| (sent.socket, sent.to)).collect();
     assert!(asked.contains(&(SOCKET, hosts[0])) && asked.contains(&(SocketId(4), hosts[1])));
-    assert_eq!(asked.len(), 4, "to enter, and for the topic, in each");
+    assert_eq!(asked.len(), 6, "to enter, for the topic, and for the item, in each");
 }
 
 #[test]

@@ -125,6 +125,7 @@ pub(super) struct StatsLine {
     responses: u64,
     errors: u64,
     timeouts: u64,
+    in_flight: usize,
     queries: u64,
     dropped: u64,
     /// How many of them for which reason; only what there was.
@@ -158,6 +159,7 @@ impl StatsLine {
             responses,
             errors,
             timeouts,
+            in_flight: stats.in_flight,
             queries,
             dropped: dropped(&stats.counters).iter().map(|(.., count)| count).sum(),
             dropped_by: dropped(&stats.counters).into_iter().map(|(why, _, count)| (why, count)).collect(),

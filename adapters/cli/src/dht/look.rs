@@ -23,7 +23,7 @@ pub(super) fn stats(options: &GuestOptions, started: Instant) -> Exit {
             "entered with {} in {entered:.1} s\n\
              health           {}\n\
              nodes known      {} IPv4, {} IPv6\n\
-             questions        {} sent, {} answered, {} refused, {} without an answer\n\
+             questions        {} sent, {} answered, {} refused, {} without an answer, {} open\n\
              asked by others  {}",
             nodes(guest.entered_with),
             stats.health,
@@ -33,6 +33,7 @@ pub(super) fn stats(options: &GuestOptions, started: Instant) -> Exit {
             counters.responses,
             counters.errors,
             counters.timeouts,
+            stats.in_flight,
             counters.queries,
         );
         for addr in &observed {

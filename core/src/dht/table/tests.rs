@@ -189,6 +189,11 @@ fn one_node_per_address_and_network_but_not_locally() {
     assert_eq!(table.answered(at(0), other("8.0.0.1:7000", 1), RTT), Answered::Refused);
     assert_eq!(table.answered(at(0), other("8.0.0.9:6881", 0x81), RTT), Answered::Refused);
     assert_eq!(table.answered(at(0), other("8.0.1.9:6881", 0x81), RTT), Answered::Added);
+    let mut ipv6 = Table::new(NodeId([0; 20]));
+    let mut answered = |addr: &str, bits| ipv6.answered(at(0), other(addr, bits), RTT);
+    assert_eq!(answered("[2001:db8:1:2::1]:6881", 0x80), Answered::Added);
+    assert_eq!(answered("[2001:db8:1:2:9::9]:6881", 0x81), Answered::Refused, "one household has one /64");
+    assert_eq!(answered("[2001:db8:1:3::1]:6881", 0x82), Answered::Added);
     for port in 1..=5 {
         let contact = other(&format!("127.0.0.1:{port}"), 0x82);
         assert!(table.wants(&contact));
