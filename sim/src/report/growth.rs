@@ -15,7 +15,8 @@ pub struct Grown {
 }
 
 /// How costs grow with the members of a meeting, on logarithmic axes: what grows with the number of links rises two decades for each
-/// one to the right. Rows without members are left out; zeros are drawn as one.
+/// one to the right. Rows without members are left out, and zeros: systems count CPU time
+/// in steps of some milliseconds.
 pub fn growth(rows: &[Grown]) -> String {
     let mut rows: Vec<_> = rows.iter().copied().filter(|row| row.members >= 1.0).collect();
     rows.sort_by(|a, b| a.members.total_cmp(&b.members));
@@ -35,7 +36,8 @@ pub fn growth(rows: &[Grown]) -> String {
     }
     svg.text(((plot.left + plot.right) / 2.0, plot.bottom + 38.0), "small soft mid", "members");
     for (colour, name, value) in CURVES {
-        let values: Vec<_> = rows.iter().map(|row| (row.members, value(row))).collect();
+        let values = rows.iter().map(|row| (row.members, value(row)));
+        let values: Vec<_> = values.filter(|(_, value)| *value >= 1.0).collect();
         plot.curve(&mut svg, &values, &colour.replace("f-", "s-"));
         for (members, value) in values {
             let about = format!("{members} members: {} {name}", grouped(value));
