@@ -169,7 +169,7 @@ impl Dht {
     ) {
         self.report_peers(hash, contact.addr, response.peers());
         response.token.into_iter().for_each(|token| self.announce_nearby(cx, hash, contact.addr, token));
-        let named = self.named(contact.addr, response);
+        let named = self.named(contact.addr, response, contact.addr.is_ipv4());
         let seen = response.ip.or(self.observed(contact.addr.is_ipv4()));
         let port = self.topics.get(&hash).and_then(Topic::port);
         let own = seen.map(|seen| SocketAddr::new(seen.ip(), port.unwrap_or(seen.port())));

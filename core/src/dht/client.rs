@@ -286,9 +286,8 @@ impl Dht {
         found
     }
 
-    /// The nodes that `source` named and that may be contacted.
-    pub(super) fn named(&mut self, source: SocketAddr, response: &Response<'_>) -> Vec<Contact> {
-        let ipv4 = source.is_ipv4();
+    /// The nodes of a family that `source` named and that may be contacted.
+    pub(super) fn named(&mut self, source: SocketAddr, response: &Response<'_>, ipv4: bool) -> Vec<Contact> {
         let own_id = self.id(ipv4);
         let (named, refused): (Vec<_>, Vec<_>) =
             response.contacts().filter(|contact| contact.addr.is_ipv4() == ipv4).partition(|contact| {
@@ -299,7 +298,7 @@ impl Dht {
     }
 
     fn lookup_call(&self, lookup: &Lookup) -> Call<'static> {
-        // The family of the transport is what comes unasked, so nothing is asked for.
+        // The family of the transport is what comes unasked, and in a lookup all room in the answer is for it.
         let want: Option<Want> = None;
         match lookup.goal() {
             Goal::Neighbours => Call::FindNode { target: lookup.target(), want },
@@ -315,7 +314,7 @@ impl Dht {
     }
 
     fn on_step(&mut self, id: LookupId, goal: Goal, contact: Contact, response: &Response<'_>) {
-        let named = self.named(contact.addr, response);
+        let named = self.named(contact.addr, response, contact.addr.is_ipv4());
         match goal {
             Goal::Peers(topic) => {
                 self.report_peers(topic, contact.addr, response.peers());

@@ -1,5 +1,6 @@
 //! A network of machines in memory, in virtual time.
 
+mod families;
 mod health;
 mod items;
 mod lan;

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::capable::Capable;
@@ -15,7 +15,7 @@ use super::votes::Votes;
 use super::{Event, Mode};
 use crate::base::{Cx, NodeId, Scope, Time};
 use crate::limits;
-use crate::wire::krpc::{Call, Contact, Response};
+use crate::wire::krpc::{Call, Contact, Response, Want};
 
 /// A node met by its question is asked something after this time: by then the hole that its question opened in its NAT
 /// is closed, and an answer proves that it is reachable.
@@ -31,6 +31,9 @@ const SILENT_ATTEMPTS: u32 = 2;
 /// One question each, to the node heard of longest ago: this keeps a table of 90 nodes good within 15 minutes.
 const REFRESH_SERVER: Duration = Duration::from_secs(10);
 const REFRESH_CLIENT: Duration = Duration::from_secs(30);
+
+/// Of those whom the answer to such a question names, so many of each family are asked whether they are there.
+const MET_AT_REFRESH: usize = 3;
 
 /// How often we look for the nodes around us, or around a random point: one after the other.
 const NEIGHBOURS: Duration = Duration::from_secs(15 * 60);
@@ -346,11 +349,27 @@ impl Dht {
     }
 
     pub(super) fn on_refreshed(&mut self, cx: &mut Cx<'_>, source: Contact, response: &Response<'_>) {
-        for contact in self.named(source.addr, response).into_iter().take(3) {
-            if self.overlay(contact.addr.is_ipv4()).table.wants(&contact) {
+        let ipv4 = source.addr.is_ipv4();
+        for contact in self.named(source.addr, response, ipv4).into_iter().take(MET_AT_REFRESH) {
+            if self.overlay(ipv4).table.wants(&contact) {
                 self.unverified.doubt(cx.now, contact);
             }
         }
+        if self.is_missing(!ipv4) {
+            let mut others = self.named(source.addr, response, !ipv4);
+            others.retain(|contact| self.overlay(!ipv4).table.wants(contact));
+            others.iter().take(MET_AT_REFRESH).for_each(|contact| self.unverified.doubt(cx.now, *contact));
+        }
+    }
+
+    /// Whether we could be part of the network of this family and know next to nobody there: who entered by the other one
+    /// finds it through those who are part of both (BEP 32).
+    fn is_missing(&self, ipv4: bool) -> bool {
+        // From private IPv4 addresses NATs lead out; from private IPv6 addresses hardly ever anything does.
+        let least = if ipv4 { Scope::Private } else { Scope::Global };
+        let leads_out = |ip: &IpAddr| ip.is_ipv4() == ipv4 && Scope::of(*ip) >= least;
+        let mut sockets = self.sockets.iter().filter(|socket| socket.bound.is_ipv4() == ipv4);
+        self.overlay(ipv4).table.len() < K && sockets.any(|socket| socket.addrs.iter().any(leads_out))
     }
 
     pub(super) fn on_vote(&mut self, cx: &mut Cx<'_>, from: SocketAddr, seen: SocketAddr) {
@@ -514,7 +533,8 @@ impl Dht {
         overlay.refresh_at = Some(cx.now + if serves { REFRESH_SERVER } else { REFRESH_CLIENT });
         let target = overlay.table.refresh_target(cx.now, cx.rng);
         if self.may_ask(cx.now, stalest.addr) {
-            let call = Call::FindNode { target, want: None };
+            let want = self.is_missing(!ipv4).then_some(Want { v4: true, v6: true });
+            let call = Call::FindNode { target, want };
             self.ask(cx, stalest.addr, Some(stalest.id), call, Purpose::Refresh, false);
         }
     }
