@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::source::Source;
@@ -157,12 +156,23 @@ impl Votes {
         let counted = || self.latest.iter().filter(|vote| is_local || !vote.is_local);
         let has_won = |place: &usize| {
             let agreeing = || counted().filter(|vote| usize::from(vote.seen) == *place);
-            let networks = || agreeing().map(|vote| vote.voter.owner()).collect::<BTreeSet<_>>().len();
-            agreeing().count() * 2 > counted().count() && (is_local || networks() >= NETWORKS)
+            let owners = || agreeing().map(|vote| vote.voter.owner());
+            agreeing().count() * 2 > counted().count() && (is_local || are_different(owners()))
         };
         let winner = (0..self.seen.len()).find(has_won)?;
         self.seen.get(winner).copied()
     }
+}
+
+/// Whether [`NETWORKS`] of them are different.
+fn are_different(owners: impl Iterator<Item = Source>) -> bool {
+    let mut known = [None; NETWORKS];
+    for owner in owners {
+        if let Some(place) = known.iter_mut().find(|known| known.is_none_or(|known| known == owner)) {
+            *place = Some(owner);
+        }
+    }
+    known.iter().all(Option::is_some)
 }
 
 /// A vote that cannot be true.
