@@ -2,7 +2,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use folkmoot_core::base::{NodeId, Scope};
 
-use crate::engine::{Draws, Subject};
+use crate::engine::{Chance, Draws, Subject};
 
 /// What of an address decides the beginning of an id (BEP 42).
 const MASK: u32 = 0x030f_3fff;
@@ -15,6 +15,8 @@ const MASK: u32 = 0x030f_3fff;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Addresses {
     draws: Draws,
+    /// How many have ids that begin as they please: those of software that does not know BEP 42.
+    unbound: Chance,
 }
 
 /// The draws of this module.
@@ -22,10 +24,11 @@ const NUMBER: Subject = Subject::Scenario(0xadd0);
 const PLACE: Subject = Subject::Scenario(0xadd1);
 const FREE: Subject = Subject::Scenario(0xadd2);
 const TAIL: Subject = Subject::Scenario(0xadd3);
+const UNBOUND: Subject = Subject::Scenario(0xadd4);
 
 impl Addresses {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self { draws: Draws::new(seed) }
+    pub(crate) fn new(seed: u64, unbound: Chance) -> Self {
+        Self { draws: Draws::new(seed), unbound }
     }
 
     /// All addresses there are, in the order of their numbers: those of the internet.
@@ -38,7 +41,12 @@ impl Addresses {
     /// The first 64 bits of the id of the node at an address.
     pub(crate) fn id_at(self, keys: [u32; ROUNDS], ip: Ipv4Addr) -> u64 {
         let free = self.draws.at(FREE, u32::from(ip).into());
-        let bound = u64::from(prefix(ip, free as u8) >> 11) << 43;
+        let number = u64::from(u32::from(ip));
+        let beginning = match self.draws.happens(UNBOUND, number, self.unbound) {
+            true => self.draws.at(UNBOUND, !number) as u32,
+            false => prefix(ip, free as u8),
+        };
+        let bound = u64::from(beginning >> 11) << 43;
         let place = u64::from(permute(keys, u32::from(ip))) << 8;
         bound | (free >> 61) << 40 | place | free >> 8 & 0xff
     }
@@ -200,7 +208,7 @@ mod tests {
 
     #[test]
     fn address_and_id_follow_from_each_other() {
-        let addresses = Addresses::new(7);
+        let addresses = Addresses::new(7, Chance::NEVER);
         let keys = addresses.keys();
         let mut ids: Vec<u64> = Vec::new();
         for ip in addresses.all().take(10_000) {
@@ -220,5 +228,18 @@ mod tests {
         ids.iter().for_each(|id| parts[(id >> 60) as usize] += 1);
         let chi: i64 = parts.iter().map(|part| (part - 625).pow(2)).sum::<i64>() / 625;
         assert!(chi < 38, "{parts:?}");
+    }
+
+    #[test]
+    fn of_so_many_the_ids_are_made_up() {
+        let addresses = Addresses::new(7, Chance::percent(30));
+        let keys = addresses.keys();
+        let follows = |ip: &Ipv4Addr| {
+            let id = addresses.id_at(keys, *ip);
+            assert_eq!(addresses.of(id).ip(), IpAddr::V4(*ip), "the address follows from any id");
+            prefix(*ip, addresses.whole(id).0[19]) >> 11 == (id >> 43) as u32
+        };
+        let follow = addresses.all().take(10_000).filter(follows).count();
+        assert!((6_900..7_100).contains(&follow), "{follow} of 10,000");
     }
 }

@@ -40,7 +40,12 @@ impl Ambient {
     /// A network of `nodes` nodes, of which `dead` do not answer. What it is like is a function of the seed; the nodes
     /// alive at a lower share of dead ones are alive or dead at a higher one, and never the other way round.
     pub fn new(seed: u64, nodes: u32, dead: Chance) -> Self {
-        let addresses = Addresses::new(seed);
+        Self::with_unbound(seed, nodes, dead, Chance::NEVER)
+    }
+
+    /// The same, but of so many nodes the ids do not follow from their addresses (BEP 42).
+    pub fn with_unbound(seed: u64, nodes: u32, dead: Chance, unbound: Chance) -> Self {
+        let addresses = Addresses::new(seed, unbound);
         Self { draws: Draws::new(seed), addresses, dead, ids: sorted_ids(addresses, nodes) }
     }
 
@@ -297,7 +302,7 @@ mod tests {
 
     #[test]
     fn the_same_nodes_however_they_are_sorted() {
-        let addresses = Addresses::new(1);
+        let addresses = Addresses::new(1, Chance::NEVER);
         let mut plain: Vec<u64> =
             addresses.all().take(70_000).map(|ip| addresses.id_at(addresses.keys(), ip)).collect();
         plain.sort_unstable();

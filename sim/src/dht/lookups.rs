@@ -22,6 +22,8 @@ pub struct Conditions {
     pub nodes: u32,
     /// How many of a hundred are dead.
     pub dead: u32,
+    /// How many of a hundred have ids that do not follow from their addresses (BEP 42).
+    pub unbound: u32,
     /// Machines in each that look things up, each with an id and a routing table of its own.
     pub lookers: u32,
     /// Random targets that each looks up.
@@ -34,7 +36,7 @@ impl Conditions {
     /// Those of the published table: 6,400 lookups, 800 in each of eight networks of 100,000 nodes.
     pub fn published(dead: u32) -> Self {
         let stay = Duration::from_secs(3_600);
-        Self { seed: 1, networks: 8, nodes: 100_000, dead, lookers: 8, targets: 100, stay }
+        Self { seed: 1, networks: 8, nodes: 100_000, dead, unbound: 0, lookers: 8, targets: 100, stay }
     }
 
     /// Target number `index` of a looker in a network.
@@ -125,7 +127,8 @@ struct Samples {
 
 impl Samples {
     fn gather(&mut self, seed: u64, conditions: Conditions, cases: &[(Rival, Start)]) {
-        let ambient = Ambient::new(seed, conditions.nodes, Chance::percent(conditions.dead));
+        let Conditions { nodes, dead, unbound, .. } = conditions;
+        let ambient = Ambient::with_unbound(seed, nodes, Chance::percent(dead), Chance::percent(unbound));
         let law = Law::new(seed);
         for number in 1..=u64::from(conditions.lookers) {
             let mut looker = Looker::new(Scene::peaceful(&ambient), law, number);
@@ -197,10 +200,11 @@ impl Comparison {
 /// As a table in Markdown.
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Conditions { networks, nodes, dead, lookers, targets, .. } = self.conditions;
+        let Conditions { networks, nodes, dead, unbound, lookers, targets, .. } = self.conditions;
+        let which = if unbound > 0 { format!(", {unbound} % with made-up ids") } else { String::new() };
         writeln!(
             f,
-            "### {dead} % dead\n\n{networks} networks of {nodes} nodes, {lookers} machines in each, {targets} random targets for each. Ours knew {} nodes at the start.\n",
+            "### {dead} % dead{which}\n\n{networks} networks of {nodes} nodes, {lookers} machines in each, {targets} random targets for each. Ours knew {} nodes at the start.\n",
             self.known
         )?;
         writeln!(
@@ -267,8 +271,16 @@ mod tests {
     #[test]
     fn all_policies_find_the_closest_and_a_seed_is_a_table() {
         let stay = Duration::from_secs(60);
-        let conditions =
-            Conditions { seed: 3, networks: 2, nodes: 2_000, dead: 0, lookers: 2, targets: 10, stay };
+        let conditions = Conditions {
+            seed: 3,
+            networks: 2,
+            nodes: 2_000,
+            dead: 0,
+            unbound: 50,
+            lookers: 2,
+            targets: 10,
+            stay,
+        };
         let comparison = compare(conditions);
         assert_eq!(comparison.rows.len(), 1 + 2 * Rival::ALL.len());
         for Row { rival, summary } in &comparison.rows {

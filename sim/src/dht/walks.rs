@@ -42,7 +42,8 @@ pub(super) struct Steps {
 
 /// Looks up the random targets of [`compare`](super::compare), with the production machine alone, in the first network.
 pub fn walks(conditions: Conditions) -> Vec<Walk> {
-    let ambient = Ambient::new(conditions.seed, conditions.nodes, Chance::percent(conditions.dead));
+    let Conditions { seed, nodes, dead, unbound, .. } = conditions;
+    let ambient = Ambient::with_unbound(seed, nodes, Chance::percent(dead), Chance::percent(unbound));
     let law = Law::new(conditions.seed);
     let mut walks = Vec::new();
     for number in 1..=u64::from(conditions.lookers) {
@@ -84,8 +85,16 @@ mod tests {
     #[test]
     fn a_walk_comes_near_its_target() {
         let stay = Duration::from_secs(60);
-        let conditions =
-            Conditions { seed: 3, networks: 1, nodes: 2_000, dead: 0, lookers: 1, targets: 5, stay };
+        let conditions = Conditions {
+            seed: 3,
+            networks: 1,
+            nodes: 2_000,
+            dead: 0,
+            unbound: 0,
+            lookers: 1,
+            targets: 5,
+            stay,
+        };
         let walks = walks(conditions);
         assert!(walks.len() >= 4);
         for Walk { sample, steps } in walks {

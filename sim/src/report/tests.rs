@@ -113,7 +113,8 @@ fn shares_stand_beside_published_ones_with_their_caveat() {
 #[test]
 fn lookups_are_drawn_answer_by_answer() {
     let stay = Duration::from_secs(60);
-    let conditions = Conditions { seed: 3, networks: 1, nodes: 2_000, dead: 0, lookers: 1, targets: 5, stay };
+    let conditions =
+        Conditions { seed: 3, networks: 1, nodes: 2_000, dead: 0, unbound: 0, lookers: 1, targets: 5, stay };
     let networks =
         [0, 45].map(|dead| Lookups { dead, nodes: 2_000, walks: walks(Conditions { dead, ..conditions }) });
     let picture = lookups(&networks);

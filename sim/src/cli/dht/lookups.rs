@@ -25,16 +25,19 @@ pub(super) struct Arguments {
     /// What the networks are like is a function of it
     #[arg(long, conflicts_with = "check", value_parser = seed_of)]
     seed: Option<u64>,
+    /// So many of a hundred nodes have ids that do not follow from their addresses, as of software that does not know BEP 42
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, conflicts_with = "check", value_parser = clap::value_parser!(u32).range(0..=100))]
+    unbound: u32,
     /// A JSON object for each row
     #[arg(long, conflicts_with = "check")]
     json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Done {
-    let Arguments { quick, check, seed, json } = *arguments;
+    let Arguments { quick, check, seed, unbound, json } = *arguments;
     let comparisons = [25, 45].map(|dead| {
         let published = Conditions::published(dead);
-        let conditions = Conditions { seed: seed.unwrap_or(published.seed), ..published };
+        let conditions = Conditions { seed: seed.unwrap_or(published.seed), unbound, ..published };
         let stay = Duration::from_secs(1_800);
         compare(match quick {
             true => Conditions { networks: 1, lookers: 4, targets: 50, stay, ..conditions },
@@ -102,6 +105,7 @@ fn rows_as_json(out: &mut impl Write, comparison: &Comparison) -> io::Result<()>
         let line = json!({
             "nodes": comparison.conditions.nodes,
             "dead_percent": comparison.conditions.dead,
+            "unbound_percent": comparison.conditions.unbound,
             "policy": policy,
             "start": start,
             "lookups": summary.lookups,
