@@ -308,6 +308,24 @@ fn peers_at_port_zero_are_not_told() {
     assert!(world.hosts[0].dht.stats().counters.refused_contacts > 0);
 }
 
+/// One who is silent holds up the end of a lookup, but neither the peers that others named nor the announcements to them.
+#[test]
+fn peers_are_told_and_announcements_made_before_a_lookup_is_over() {
+    let (mut world, nodes) = among_eight(17);
+    world.with(0, |dht, cx| dht.announce(cx, TOPIC));
+    let peer: SocketAddr = "203.0.113.7:7000".parse().unwrap();
+    let mut list = Vec::new();
+    Values::push(&mut list, peer);
+    let early = std::cell::Cell::new(0);
+    serve(&mut world, &nodes, Duration::from_millis(100), |query, plain| {
+        early.set(early.get() + u32::from(matches!(query.call, Call::AnnouncePeer { .. })));
+        (plain.id != nodes[3].id).then_some(Response { values: Some(Values::of(&list)), ..plain })
+    });
+    assert!(!world.hosts[0].dht.lookups.is_empty(), "it waits for the one that is silent");
+    assert_eq!(early.get(), 7);
+    assert!(world.has(0, |event| matches!(event, Event::Peers { peers, .. } if *peers == [peer])));
+}
+
 /// The best of nodes may be behind a slow link, or busy.
 #[test]
 fn a_late_answer_counts_for_the_table_and_for_what_is_not_over() {
