@@ -198,8 +198,8 @@ fn broken_in_time(level: Level) -> Vec<Case> {
         ("open", home([])),
     ];
     let case = |(name, other): (&str, Home)| {
-        // Without it this takes some 600 ms.
-        let steps = meet(Duration::from_millis(1_600), TALK);
+        // Where both families work it takes 0.6 s, in one of a hundred runs 1.1 s, and of 200 never more than 1.6 s.
+        let steps = meet(Duration::from_millis(1_600 + 1_000), TALK);
         let homes = vec![broken.clone(), other];
         let mut case = fixed(format!("V1:broken-in-time:{name}"), homes, steps, nightly(level, 2, 8));
         if let What::Fixed(scenario) = &mut case.what {
