@@ -12,7 +12,7 @@ use crate::base::{DeviceId, Incarnation, Prefix, Scope};
 use crate::limits;
 use crate::meeting::hello::End;
 use crate::meeting::{Candidate, Presence, Record, Ufrag};
-use crate::peer::{CloseReason, Fingerprint, IceCredentials, Link, LinkConfig, Role, SnapToken};
+use crate::peer::{CloseReason, Fingerprint, IceCredentials, Link, LinkConfig, Role, SnapToken, Tempo};
 
 /// An attempt that nobody answers ends after this long, unless less is allowed for a whole one. It is longer than the
 /// usual wait between attempts, so that two who begin at different times overlap.
@@ -23,7 +23,7 @@ const SLOT_TIMEOUT: Duration = Duration::from_secs(3);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// A link that lasted this long was a good one: when it is lost, the first attempt to get it back does not wait.
 const GOOD_LINK: Duration = Duration::from_secs(10);
-/// Links beyond this many are pinged half as often.
+/// Links beyond this many send less of their own accord.
 const CROWD: usize = 8;
 /// Of so many attempts at a device in another network, one tries its private addresses.
 const LONG_SHOT: usize = 4;
@@ -86,8 +86,8 @@ impl Node {
             }
             None => return,
         }
-        let Some(record) = self.newest_record(device).map(|(_, record)| record.clone()) else { return };
-        for remote in self.remotes(device, &record) {
+        let Some((_, record)) = self.newest_record(device) else { return };
+        for remote in self.remotes(device, record) {
             self.look_at(device, remote);
         }
     }
@@ -135,7 +135,7 @@ impl Node {
         let config = LinkConfig {
             sockets: self.sockets.clone(),
             remotes: remotes.clone(),
-            pulse: Duration::from_millis(if crowd { 5_000 } else { 2_500 }),
+            tempo: if crowd { Tempo::CROWDED } else { Tempo::LIVELY },
             ..LinkConfig::new(role, local, remote, Fingerprint(ends.fingerprint), snap)
         };
         let link = match Link::new(&mut self.context.cx(), &self.me.endpoint, config) {

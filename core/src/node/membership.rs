@@ -122,9 +122,10 @@ impl Node {
     fn introduce_all(&mut self, device: DeviceId, handle: MeetingHandle) {
         let now = self.context.now;
         let Some(open) = self.meetings.get(&handle).and_then(|attendance| attendance.open()) else { return };
+        let is_away = |device| self.links.peers.get(&device).is_none_or(Peer::is_away);
         let is_lost = |person: &Person| {
-            let away = self.links.peers.get(&person.record.device()).is_none_or(Peer::is_away);
-            person.presence != Presence::Here || (away && now - person.heard >= LOST)
+            person.presence != Presence::Here
+                || (now - person.heard >= LOST && is_away(person.record.device()))
         };
         let others = open.roster.everyone().filter(|person| person.record.device() != device);
         let (gone, here): (Vec<_>, Vec<_>) = others.partition(|person| is_lost(person));
@@ -243,7 +244,9 @@ impl Node {
         let here: Vec<_> = here.into_iter().map(|person| person.record.device()).collect();
         let gone: Vec<_> = gone.into_iter().map(|person| person.record.clone()).collect();
         here.iter().for_each(|device| open.news.confirm(*device, by));
-        here.into_iter().for_each(|device| self.reconsider(device));
+        // Nearly everyone, in a large meeting.
+        let missed: Vec<_> = here.into_iter().filter(|device| !open.present.contains(device)).collect();
+        missed.into_iter().for_each(|device| self.reconsider(device));
         gone.into_iter().for_each(|record| self.meet(handle, record, Introduction::Member(by)));
         if !lacking.is_empty() {
             self.say_control(by, handle, &Control::Want(lacking.into_iter().collect()));

@@ -235,13 +235,20 @@ impl Node {
     /// Does what is due, and lets every machine that moved say what it has to say, until nothing is due any more.
     fn settle(&mut self) {
         for _ in 0..MAX_ROUNDS {
-            self.wake_due();
+            // Most inputs are datagrams, and come when nothing is due. What one of them makes due is seen after the drain.
+            if self.is_due() {
+                self.wake_due();
+            }
             self.drain();
             self.wake = self.earliest_wake();
-            if self.wake.is_none_or(|wake| wake.at > self.context.now) {
+            if !self.is_due() {
                 break;
             }
         }
+    }
+
+    fn is_due(&self) -> bool {
+        self.wake.is_some_and(|wake| wake.at <= self.context.now)
     }
 
     fn drain(&mut self) {

@@ -1,7 +1,7 @@
 //! Who a node has to do with, and who of them is due: a node of a large meeting is called for one link at a time, and must not
 //! look at all others each time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::links::Peer;
 use crate::base::{DeviceId, Time, Wake};
@@ -10,8 +10,8 @@ use crate::base::{DeviceId, Time, Wake};
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     all: BTreeMap<DeviceId, Slot>,
-    /// When whom, as far as it is known: those in `changed` may be due at another time.
-    due: BTreeSet<(Time, DeviceId)>,
+    /// When whom, and why, as far as it is known: those in `changed` may be due at another time.
+    due: BTreeMap<(Time, DeviceId), &'static str>,
     /// Who has been in someone's hands since it was asked for its next wake.
     changed: Vec<DeviceId>,
 }
@@ -69,7 +69,7 @@ impl Peers {
 
     /// Who is due at `now`, in the order of their ids.
     pub(super) fn due(&self, now: Time) -> Vec<DeviceId> {
-        let planned = self.due.iter().take_while(|(at, _)| *at <= now).map(|(_, device)| device);
+        let planned = self.due.keys().take_while(|(at, _)| *at <= now).map(|(_, device)| device);
         let is_settled = |device: &&DeviceId| self.all.get(device).is_some_and(|slot| !slot.is_changed);
         let is_due = |device: &&DeviceId| {
             let wake = self.all.get(device).and_then(|slot| slot.peer.next_wake());
@@ -86,8 +86,8 @@ impl Peers {
     /// The earliest wake of all. Asks those that changed, now that what they hold is still at hand.
     pub(super) fn next_wake(&mut self) -> Option<Wake> {
         self.plan();
-        let (_, first) = self.due.first()?;
-        self.all.get(first)?.planned
+        let ((at, _), why) = self.due.first_key_value()?;
+        Some(Wake::new(*at, why))
     }
 
     fn plan(&mut self) {
@@ -95,11 +95,11 @@ impl Peers {
             let Some(slot) = self.all.get_mut(&device) else { continue };
             slot.is_changed = false;
             let wake = slot.peer.next_wake();
-            if wake.map(|wake| wake.at) != slot.planned.map(|wake| wake.at) {
+            if wake != slot.planned {
                 if let Some(planned) = slot.planned {
                     self.due.remove(&(planned.at, device));
                 }
-                self.due.extend(wake.map(|wake| (wake.at, device)));
+                self.due.extend(wake.map(|wake| ((wake.at, device), wake.why)));
             }
             slot.planned = wake;
         }

@@ -27,10 +27,20 @@ pub struct LinkConfig {
     pub sockets: Vec<SocketInfo>,
     /// Where the other end may be reached, likeliest first; of more than [`limits::LINK_REMOTES`], the first.
     pub remotes: Vec<SocketAddr>,
-    /// How long nothing may be heard before a ping: 2.5 s; up to 5 s in a large meeting.
-    pub pulse: Duration,
+    /// How much is sent to keep it, and to try its addresses.
+    pub tempo: Tempo,
     /// The distance between first checks of several addresses: 5 ms, the least that RFC 8445 §B.1 allows.
     pub pace: Duration,
+}
+
+/// How much a link sends for its own sake. It finds out within ten seconds that the other end is gone, whatever this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tempo {
+    /// How long nothing may be heard before a ping; between 1 and 5 s.
+    pub pulse: Duration,
+    /// How often ICE makes sure that the other end still wants what it gets (RFC 7675 §5.1), and the least often that a check is repeated
+    /// while there is no path.
+    pub consent: Duration,
 }
 
 /// Which end of a link this is.
@@ -65,6 +75,15 @@ pub enum LinkError {
     Snap,
 }
 
+impl Tempo {
+    /// Of one link among few.
+    pub const LIVELY: Self = Self { pulse: Duration::from_millis(2_500), consent: Duration::from_secs(5) };
+
+    /// Of one link among many: half of it. Consent that is asked for every 10 s still has three chances in the 30 s that it lasts, and who
+    /// answers pings, which come over DTLS, consents too.
+    pub const CROWDED: Self = Self { pulse: Duration::from_secs(5), consent: Duration::from_secs(10) };
+}
+
 impl LinkConfig {
     /// A configuration with the usual timing.
     pub fn new(
@@ -82,7 +101,7 @@ impl LinkConfig {
             snap,
             sockets: Vec::new(),
             remotes: Vec::new(),
-            pulse: Duration::from_millis(2_500),
+            tempo: Tempo::LIVELY,
             pace: Duration::from_millis(5),
         }
     }

@@ -105,7 +105,7 @@ impl Link {
             path: None,
             streams,
             blocked: [false; 3],
-            pulse: Pulse::new(cx.now, config.pulse, config.role),
+            pulse: Pulse::new(cx.now, config.tempo.pulse, config.role),
             tail: Tail::default(),
             due: None,
             pace: config.pace,

@@ -26,7 +26,7 @@ mod tail;
 mod tests;
 
 pub use certificate::{Certificate, Fingerprint};
-pub use config::{IceCredentials, LinkConfig, LinkError, Role};
+pub use config::{IceCredentials, LinkConfig, LinkError, Role, Tempo};
 pub use endpoint::{Endpoint, SnapToken, SnapTokenError};
 pub use event::{Channel, CloseReason, Counters, Event, MAX_MESSAGE, SendError};
 pub use link::Link;

@@ -18,15 +18,11 @@ pub(super) const PULSE: usize = 3;
 /// Room that the pulse has beyond [`limits::LINK_SEND_BUFFER`].
 const PULSE_ROOM: usize = 4 * 1024;
 
-/// How often ICE makes sure that the other end still wants what it gets (RFC 7675 §5.1), and the least often that a check is repeated
-/// while there is no path.
-const CONSENT: Duration = Duration::from_secs(5);
-
-/// First retransmission of a check. Doubles up to [`CONSENT`].
+/// First retransmission of a check. Doubles up to [`Tempo::consent`](super::config::Tempo).
 const CHECK_RTO: Duration = Duration::from_millis(100);
 
-/// Retransmissions of a check: a pair that never answers is given up after 36 s, and one that answers no more after about 20 s; the pulse
-/// is quicker.
+/// Retransmissions of a check: a pair that never answers is given up after 36 s, and one that answers no more after about 20 s; in a large
+/// meeting, both after about twice as long. The pulse is quicker.
 const CHECK_RETRANSMITS: usize = 12;
 
 /// A str0m instance with our timing, our cryptography and our limits.
@@ -41,7 +37,7 @@ pub(super) fn new_rtc(endpoint: &Endpoint, config: &LinkConfig, now: Moment) -> 
         .set_sctp_max_buffered_amount(limits::LINK_SEND_BUFFER.iter().sum::<usize>() + PULSE_ROOM)
         .set_sctp_max_message_size(MAX_MESSAGE as u32);
     rtc.set_initial_stun_rto(CHECK_RTO);
-    rtc.set_max_stun_rto(CONSENT);
+    rtc.set_max_stun_rto(config.tempo.consent);
     rtc.set_max_stun_retransmits(CHECK_RETRANSMITS);
     rtc.build(now)
 }
