@@ -69,7 +69,8 @@ impl Dht {
     }
 
     pub(super) fn refuse(&mut self, cx: &mut Cx<'_>, origin: &Origin, tid: &[u8], code: ErrorCode) {
-        let bytes = self.message(tid, Body::Error(ErrorReply::from(code)));
+        let error = ErrorReply { ip: Some(origin.from), ..ErrorReply::from(code) };
+        let bytes = self.message(tid, Body::Error(error));
         self.send_within(cx, origin, bytes, self.longest(origin));
     }
 

@@ -471,6 +471,10 @@ fn every_answer_tells_the_asker_its_address() {
         let answer = stranger.ask(&mut world, true, call).1.unwrap();
         assert_eq!(response(&answer).ip, Some(stranger.addr));
     }
+    let unknown = Call::Other { method: b"x", target: None, want: None };
+    let answer = stranger.ask(&mut world, true, unknown).1.unwrap();
+    let Body::Error(refusal) = Message::parse(&answer).unwrap().body else { panic!() };
+    assert_eq!((refusal.code, refusal.ip), (204, Some(stranger.addr)));
 }
 
 #[test]

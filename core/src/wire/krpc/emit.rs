@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use super::{
     Bloom, Body, Call, Capabilities, Endpoint, ErrorCode, ErrorReply, Message, Query, Response, Want,
 };
@@ -139,6 +141,12 @@ fn write_capabilities(to: &mut Writer<'_>, capabilities: Capabilities) {
     }
 }
 
+fn write_ip(to: &mut Writer<'_>, ip: Option<SocketAddr>) {
+    if let Some(ip) = ip {
+        to.bytes(b"ip").bytes(Endpoint::of(ip).as_bytes());
+    }
+}
+
 fn write_want(to: &mut Writer<'_>, want: Option<Want>) {
     let Some(want) = want else { return };
     to.bytes(b"want").list();
@@ -154,9 +162,7 @@ fn write_want(to: &mut Writer<'_>, want: Option<Want>) {
 impl Response<'_> {
     fn write(&self, to: &mut Writer<'_>, capabilities: Capabilities) {
         write_capabilities(to, capabilities);
-        if let Some(ip) = self.ip {
-            to.bytes(b"ip").bytes(Endpoint::of(ip).as_bytes());
-        }
+        write_ip(to, self.ip);
         to.bytes(b"r").dict();
         if let Some(peers) = self.scrape.peers {
             to.bytes(b"BFpe").bytes(peers);
@@ -206,6 +212,7 @@ impl ErrorReply<'_> {
     fn write(&self, to: &mut Writer<'_>, capabilities: Capabilities) {
         to.bytes(b"e").list().int(self.code).bytes(self.message).end();
         write_capabilities(to, capabilities);
+        write_ip(to, self.ip);
     }
 }
 
@@ -222,6 +229,6 @@ impl From<ErrorCode> for ErrorReply<'static> {
             ErrorCode::CasMismatch => b"CAS Mismatch",
             ErrorCode::SeqTooLow => b"Sequence Number Too Low",
         };
-        Self { code: code as i64, message }
+        Self { code: code as i64, message, ip: None }
     }
 }

@@ -265,6 +265,8 @@ pub struct ErrorReply<'a> {
     pub code: i64,
     /// Why, in words; not always UTF-8.
     pub message: &'a [u8],
+    /// Who asked, as the one who refuses sees it (BEP 42).
+    pub ip: Option<SocketAddr>,
 }
 
 /// The error codes of BEP 5 and BEP 44.

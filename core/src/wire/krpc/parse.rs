@@ -82,7 +82,10 @@ impl<'a> Message<'a> {
         let body = match top.kind {
             Some(b"q") => Body::Query(top.query().map_err(|fault| Reject::Query { tid, fault })?),
             Some(b"r") => Body::Response(top.response().map_err(Reject::Answer)?),
-            Some(b"e") => Body::Error(top.error.ok_or(Reject::Answer(Fault::Error))?),
+            Some(b"e") => {
+                let error = top.error.ok_or(Reject::Answer(Fault::Error))?;
+                Body::Error(ErrorReply { ip: top.ip, ..error })
+            }
             _ => return Err(Reject::Kind),
         };
         Ok(Self { tid, version: top.version, capabilities: top.capabilities, body })
@@ -318,5 +321,5 @@ fn read_error<'a>(reader: &mut Reader<'a>) -> Result<Option<ErrorReply<'a>>, ben
         place += 1;
         Ok(())
     })?;
-    Ok(code.zip(message).map(|(code, message)| ErrorReply { code, message }))
+    Ok(code.zip(message).map(|(code, message)| ErrorReply { code, message, ip: None }))
 }

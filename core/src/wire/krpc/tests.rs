@@ -79,8 +79,15 @@ fn bep5_announce_peer() {
 #[test]
 fn bep5_error() {
     let message = golden(b"d1:eli201e23:A Generic Error Ocurrede1:t2:aa1:y1:ee");
-    let error = ErrorReply { code: 201, message: b"A Generic Error Ocurred" };
+    let error = ErrorReply { code: 201, message: b"A Generic Error Ocurred", ip: None };
     assert_eq!(message.body, Body::Error(error));
+}
+
+#[test]
+fn bep42_ip_in_an_error() {
+    let message = golden(b"d1:eli204e14:Method Unknowne2:ip6:\x7f\0\0\x01\x1a\xe11:t2:aa1:y1:ee");
+    let ip = Some("127.0.0.1:6881".parse().unwrap());
+    assert_eq!(message.body, Body::Error(ErrorReply { ip, ..ErrorCode::MethodUnknown.into() }));
 }
 
 #[test]
@@ -384,7 +391,11 @@ impl Owned {
             _ => Call::Other { method: b"x_try", target: flag(3).then_some(NodeId(self.target)), want },
         };
         let body = match self.kind {
-            7 => Body::Error(ErrorReply { code: self.number, message: &self.text }),
+            7 => Body::Error(ErrorReply {
+                code: self.number,
+                message: &self.text,
+                ip: self.contacts.first().map(|contact| contact.1),
+            }),
             8 => Body::Response(Response {
                 id: self.id,
                 nodes: flag(0).then_some(&nodes),
