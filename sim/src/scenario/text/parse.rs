@@ -74,6 +74,8 @@ struct Draft<'a> {
     goals: Vec<(Word<'a>, Goal)>,
     /// Where a member, a DHT node or a STUN server is named by number.
     named: Vec<(Word<'a>, Named)>,
+    /// The first `join`, while nobody was started.
+    joined_too_soon: Option<Word<'a>>,
 }
 
 #[derive(Clone, Copy)]
@@ -215,7 +217,13 @@ impl<'a> Draft<'a> {
                 let who = self.who(words)?;
                 if words.take("saved") { Act::StartSaved(who) } else { Act::Start(who) }
             }
-            "join" => Act::Join(self.who(words)?, meeting(words)?),
+            "join" => {
+                let is_started = |step: &Step| matches!(step.act, Act::Start(_) | Act::StartSaved(_));
+                if !self.steps.iter().any(is_started) {
+                    self.joined_too_soon.get_or_insert(word);
+                }
+                Act::Join(self.who(words)?, meeting(words)?)
+            }
             "say" => Act::Say(self.who(words)?, meeting(words)?),
             "leave" => Act::Leave(self.who(words)?, meeting(words)?),
             "crash" => Act::Crash(self.who(words)?),
@@ -303,13 +311,13 @@ impl<'a> Draft<'a> {
 
     /// What can be said only once all is read.
     fn finish(self) -> Result<Written, Flaw> {
-        let Self { name, note, seed, fails, infrastructure, sites, homes, steps, goals, named } = self;
+        let Self { name, note, seed, fails, infrastructure, sites, homes, steps, goals, .. } = self;
         let infrastructure = infrastructure.unwrap_or_else(Infrastructure::usual);
         if homes.is_empty() {
             let what = "there are no members: a world without anyone cannot be run".into();
             return Err(Flaw { line: 1, column: 1, what });
         }
-        for (word, named) in named {
+        for (word, named) in self.named {
             let (count, what, number) = match named {
                 Named::Member(number) => (homes.len(), "member", number),
                 Named::OfPair if homes.len() < 2 => {
@@ -328,6 +336,9 @@ impl<'a> Draft<'a> {
                 };
                 return Err(word.flaw(what));
             }
+        }
+        if let Some(word) = self.joined_too_soon {
+            return Err(word.flaw("nobody was started: write `start all` before"));
         }
         let needs_two = |goal: &Goal| matches!(goal, Goal::FirstData { .. });
         if let Some((word, _)) = goals.iter().find(|(_, goal)| needs_two(goal) && homes.len() < 2) {

@@ -48,6 +48,7 @@ fn what_a_person_writes() {
 fn a_flaw_is_told_with_its_place_and_what_was_expected() {
     for (text, expected) in [
         ("member open\nstart 1", "line 2, column 7: there is no member 1: the only one is number 0"),
+        ("members 2 open; join all", "line 1, column 17: nobody was started: write `start all` before"),
         ("members 3 open; crash 7", "line 1, column 23: there is no member 7: they are 0 to 2"),
         ("member eim+apd", "line 1, column 12: expected a filtering: eif, adf or apdf, found `apd`"),
         (
