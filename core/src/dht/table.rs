@@ -331,12 +331,16 @@ impl Table {
         self.entries().min_by_key(|entry| entry.answered).map(|entry| entry.contact)
     }
 
-    /// A random id in the bucket that was not touched for longest, which counts as touched from now on.
+    /// A random id in the bucket that lacks most nodes, or if none does in the one that was not touched for longest; which
+    /// counts as touched from now on. That the last bucket is not full means nothing: it is what is left.
     pub(super) fn refresh_target(&mut self, now: Time, rng: &mut Rng) -> NodeId {
         let last = self.buckets.len() - 1;
-        let oldest = self.buckets.iter_mut().enumerate().min_by_key(|(_, bucket)| bucket.touched);
-        let Some((index, bucket)) = oldest else { return self.own };
-        bucket.touched = now;
+        let neediest = self.buckets.iter_mut().enumerate().min_by_key(|(index, bucket)| {
+            let needs = if *index == last { 0 } else { bucket.needs(now) };
+            (Reverse(needs), bucket.touched)
+        });
+        let Some((index, bucket)) = neediest else { return self.own };
+        bucket.seek(now);
         let random = rng.array::<20>();
         let shared = if index == last { index } else { index + 1 };
         let mut id: [u8; 20] = std::array::from_fn(|byte| {

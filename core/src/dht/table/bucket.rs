@@ -11,6 +11,10 @@ pub(super) const SPARES: usize = 4;
 /// A node that answered within this time is good (BEP 5).
 const GOOD: Duration = Duration::from_secs(15 * 60);
 
+/// How long nobody is sought for a bucket after somebody was, however many it lacks: of its part of the key space there may be
+/// no more.
+const SOUGHT: Duration = Duration::from_secs(5 * 60);
+
 /// The nodes whose ids share the same number of bits with ours.
 #[derive(Debug)]
 pub(super) struct Bucket {
@@ -20,11 +24,25 @@ pub(super) struct Bucket {
     pub(super) spares: Packed,
     /// When a node of it last answered, or when it was last refreshed.
     pub(super) touched: Time,
+    /// When nodes for it were last sought.
+    sought: Option<Time>,
 }
 
 impl Bucket {
     pub(super) fn new(now: Time) -> Self {
-        Self { entries: Packed::default(), spares: Packed::default(), touched: now }
+        Self { entries: Packed::default(), spares: Packed::default(), touched: now, sought: None }
+    }
+
+    /// How many nodes it could use more, if some may be sought at this moment.
+    pub(super) fn needs(&self, now: Time) -> usize {
+        let rests = self.sought.is_some_and(|sought| now - sought < SOUGHT);
+        let live = self.entries.iter().filter(|entry| !entry.is_bad()).count();
+        if rests { 0 } else { K.saturating_sub(live) }
+    }
+
+    /// Nodes for it are sought now.
+    pub(super) fn seek(&mut self, now: Time) {
+        (self.touched, self.sought) = (now, Some(now));
     }
 
     /// Whether there is a place for another, if need be a bad one's.

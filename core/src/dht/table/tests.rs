@@ -356,3 +356,40 @@ fn life_to_gone_when_another_answers_from_there() {
     far[1..].iter().for_each(|contact| table.remove(contact.addr));
     assert!(!table.contains(&far[0]) && !table.contains(&others[0]));
 }
+
+#[test]
+fn nodes_are_sought_for_the_bucket_that_lacks_most() {
+    let (mut table, mut rng) = filled(2_000, 7);
+    let depth = table.buckets.len();
+    let in_bucket = |table: &Table, bucket: usize| {
+        let known = table.known(at(1)).filter(|known| known.bucket == bucket);
+        known.map(|known| known.contact.addr).collect::<Vec<_>>()
+    };
+    let sought = |table: &mut Table, now, rng: &mut Rng| {
+        let target = table.refresh_target(at(now), rng);
+        table.index(&target)
+    };
+    // What the deep ones lack is not there; after everybody had a turn, a fresh start.
+    for _ in 0..depth {
+        sought(&mut table, 10, &mut rng);
+    }
+    for addr in in_bucket(&table, 1).into_iter().take(5) {
+        for _ in 0..5 {
+            table.failed(addr, at(20));
+        }
+    }
+    for addr in in_bucket(&table, 2).into_iter().take(7) {
+        for _ in 0..2 {
+            table.failed(addr, at(20));
+        }
+    }
+    let lacking = |table: &Table, bucket: usize| table.buckets[bucket].needs(at(400));
+    let (one, two) = (lacking(&table, 1), lacking(&table, 2));
+    assert!(
+        two > one && one > 0 && (3..depth - 1).all(|bucket| lacking(&table, bucket) < one),
+        "{one} {two}"
+    );
+    assert_eq!(sought(&mut table, 400, &mut rng), 2, "bad ones are as good as none");
+    assert_eq!(sought(&mut table, 410, &mut rng), 1);
+    assert!(![1, 2].contains(&sought(&mut table, 420, &mut rng)), "not again and again");
+}
