@@ -12,7 +12,7 @@ use super::table::Answered;
 use crate::base::{Cx, InfoHash, Scope};
 use crate::wire::krpc::{Call, Capabilities, Contact, ErrorReply, Response, Want};
 
-/// Nodes of our table that a lookup starts from, and half of those that it starts from if they are silent.
+/// Nodes of our table that a lookup starts from, and half of those that it starts from if they lead nowhere.
 const STARTS: usize = 8;
 
 /// The asking side: lookups, and what answers lead to.
@@ -145,7 +145,7 @@ impl Dht {
         }
         let overlay = self.overlay_mut(ipv4);
         let (start, spares) =
-            (overlay.table.starts(&target, STARTS), overlay.table.closest(&target, 2 * STARTS));
+            (overlay.table.starts(&target, STARTS), overlay.table.spare_starts(&target, 2 * STARTS));
         // The hosts everybody starts from are spared once there are others to ask. In a network that is as new as we are,
         // those others may all be on our side of it, and know nobody on the target's.
         let has_lead = start.len() >= 3 && overlay.table.leads_to(&target);

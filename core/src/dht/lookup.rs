@@ -76,6 +76,8 @@ impl Pace {
 ///   nobody takes the place of another.
 /// - Whoever keeps the usual distances is not told from chance at all. So those whom somebody far away vouches for ([`FAR`]) are
 ///   asked, too: a crowd that names only itself does not end the lookup.
+/// - Who knows many liars may start among them, and they name only each other. If that leaves too few whose ids follow from their
+///   addresses, the lookup starts from more nodes.
 /// - Of several paths ([`Pace`]), one that ended elsewhere than the others contributes its own closest to the result.
 #[derive(Debug)]
 pub(super) struct Lookup {
@@ -92,7 +94,7 @@ pub(super) struct Lookup {
     suspicion: Suspicion,
     /// The closest first.
     candidates: Vec<Candidate>,
-    /// More nodes to start from, if none of the first answers in time.
+    /// More nodes to start from, if none of the first answers in time, or they lead only to liars.
     spare_starts: Vec<Contact>,
     /// Addresses to start from whose ids are not known; each is asked once.
     seeds: Vec<(SocketAddr, State)>,
@@ -178,7 +180,7 @@ impl Lookup {
         Progress { asked: self.asked.0, answered: self.answered, closest }
     }
 
-    /// Also starts from these if, when the first question stalls, nobody has answered.
+    /// Also starts from these if, when the first question stalls, nobody has answered; or once hardly anybody but liars is known.
     pub(super) fn spare_starts(&mut self, contacts: Vec<Contact>) {
         self.spare_starts = contacts;
     }
@@ -243,6 +245,7 @@ impl Lookup {
         let mut named: Vec<Contact> = named.into_iter().collect();
         named.sort_by_cached_key(|contact| contact.id.distance(&self.target));
         named.into_iter().take(K).for_each(|contact| self.consider(contact, (path, hops + 1), is_far));
+        self.fall_back();
         self.examine();
     }
 
@@ -452,13 +455,25 @@ impl Lookup {
         known.state == State::New && !known.is_bound && self.unbound_asked >= UNBOUND_ASKED
     }
 
-    /// Starts from more nodes if nobody has answered.
+    /// Starts from more nodes if nobody has answered, or hardly anybody but liars is left.
     fn fall_back(&mut self) {
-        if self.answered == 0 {
+        if self.answered == 0 || self.is_misled() {
             for (nth, contact) in std::mem::take(&mut self.spare_starts).into_iter().enumerate() {
                 self.consider(contact, (nth % self.pace.paths, 0), true);
             }
         }
+    }
+
+    /// Whether there are fewer than [`K`] whose ids follow from their addresses, answered or still to be heard of, and more
+    /// others than are let in: who started among liars, who name only each other, is led nowhere else.
+    fn is_misled(&self) -> bool {
+        if self.spare_starts.is_empty() {
+            return false;
+        }
+        let is_hope = |known: &&Candidate| matches!(known.state, State::New | State::Asked | State::Answered);
+        let bound = self.candidates.iter().filter(|known| known.is_bound);
+        let unbound = self.candidates.iter().filter(|known| !known.is_bound);
+        bound.filter(is_hope).count() < K && unbound.count() > UNBOUND
     }
 
     /// Whoever waited for the node at this address is next.

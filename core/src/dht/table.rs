@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use self::bucket::{Bucket, find};
 use super::nearest::{Nearest, NodeList, distance};
+use super::node_id;
 use crate::base::{NodeId, Prefix, Rng, Scope, Time};
 use crate::wire::krpc::Contact;
 
@@ -269,10 +270,19 @@ impl Table {
                 let (distance, rest) = distance(&contact.id, target);
                 (*rtt.max(&NO_FASTER) + BIT * (u128::BITS - distance.leading_zeros()), distance, rest)
             });
+            let mut starts = bound_first(starts, most / 2);
             starts.truncate(most);
-            starts.sort_unstable_by_key(|entry| distance(&entry.contact.id, target));
+            starts.sort_unstable_by_key(|contact| distance(&contact.id, target));
+            return starts;
         }
         starts.into_iter().map(|entry| entry.contact).collect()
+    }
+
+    /// More to start from, if those lead nowhere: first those whose ids nobody can have made up.
+    pub(super) fn spare_starts(&self, target: &[u8; 20], most: usize) -> Vec<Contact> {
+        let mut spares = bound_first(self.closest_entries(target, WIDE), most / 4);
+        spares.truncate(most);
+        spares
     }
 
     fn closest_entries(&self, target: &[u8; 20], most: usize) -> Vec<Entry> {
@@ -440,6 +450,21 @@ impl Table {
         self.buckets.push(deeper);
         [shared, shared + 1].into_iter().for_each(|index| self.promote(index));
     }
+}
+
+/// The same, but those whose ids do not follow from their addresses (BEP 42) come last, all but the first `unbound`. Liars
+/// answer under ids made up for each target, and where they once were many a table is full of them.
+fn bound_first(entries: Vec<Entry>, unbound: usize) -> Vec<Contact> {
+    let mut left = unbound;
+    let (mut first, last): (Vec<Contact>, Vec<Contact>) =
+        entries.into_iter().map(|entry| entry.contact).partition(|contact| {
+            let is_bound = node_id::is_bound(&contact.id, contact.addr.ip());
+            let is_first = is_bound || left > 0;
+            left -= usize::from(is_first && !is_bound);
+            is_first
+        });
+    first.extend(last);
+    first
 }
 
 /// How many leading bits two ids share: 0 to 160.

@@ -90,9 +90,9 @@ impl Lookup {
         self.best_within(if self.is_suspect() && most >= K { SURROUNDINGS } else { 0.0 }, most, counts)
     }
 
-    /// The closest `most` that count, [`WIDER`] where somebody crowds, and all others within the distance at which so many are
-    /// expected; of those beyond [`UNBOUND`] whose ids do not follow from their addresses, and of a crowd, only as many as it
-    /// takes for want of others. Those come last.
+    /// The closest `most` that count, [`WIDER`] where somebody crowds, or makes up ids while nobody knows how many to expect; and
+    /// all others within the distance at which so many are expected; of those beyond [`UNBOUND`] whose ids do not follow from
+    /// their addresses, and of a crowd, only as many as it takes for want of others. Those come last.
     pub(super) fn best_within(
         &self,
         within: f64,
@@ -100,14 +100,16 @@ impl Lookup {
         counts: impl Fn(&Candidate) -> bool,
     ) -> Vec<&Candidate> {
         let (mut best, mut unbound, mut passed_over) = (Vec::with_capacity(most), 0, Vec::new());
-        let (mut wanted, mut near) = (most, 0);
+        let (mut wanted, mut near, mut made_up) = (most, 0, 0);
         for candidate in &self.candidates {
             let expected = self.expected(candidate.share);
             let is_crowd =
                 |near: usize| expected.is_some_and(|nodes| near as f64 + 1.0 > CROWD.0 + CROWD.1 * nodes);
-            // Who crowds is seen by all who may be there, whichever count.
+            // Who crowds is seen by all who may be there, whichever count; or while nobody knows how many to expect, by the ids
+            // that are made up.
             if !matches!(candidate.state, State::Waiting | State::Lost | State::Failed) {
-                if is_crowd(near) {
+                made_up += usize::from(!candidate.is_bound);
+                if is_crowd(near) || expected.is_none() && made_up > UNBOUND {
                     wanted = most * WIDER;
                 }
                 near += 1;

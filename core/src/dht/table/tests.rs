@@ -393,3 +393,28 @@ fn nodes_are_sought_for_the_bucket_that_lacks_most() {
     assert_eq!(sought(&mut table, 410, &mut rng), 1);
     assert!(![1, 2].contains(&sought(&mut table, 420, &mut rng)), "not again and again");
 }
+
+/// Liars that answered under ids made up next to former targets are as many as there is room for, and faster than anybody.
+#[test]
+fn lookups_do_not_start_among_made_up_ids_alone() {
+    let (mut table, mut rng) = (Table::new(NodeId([0; 20])), Rng::new([8; 32]));
+    let is_bound = |contact: &Contact| node_id::is_bound(&contact.id, contact.addr.ip());
+    for n in 0..200 {
+        let (first, is_honest) = (rng.u64() as u8, n % 4 == 0);
+        let mut contact = node(n, first, &mut rng);
+        if is_honest {
+            contact.id = node_id::bound_to(contact.addr.ip(), &mut rng);
+        }
+        table.answered(at(1), contact, if is_honest { 3 * RTT } else { RTT });
+    }
+    let known = table.iter().filter(is_bound).count();
+    assert!(known >= K && known < table.len() / 2, "{known} of {}", table.len());
+    for target in 0..=255 {
+        let (starts, spares) = (table.starts(&[target; 20], K), table.spare_starts(&[target; 20], 2 * K));
+        assert_eq!((starts.len(), spares.len()), (K, 2 * K));
+        assert!(starts.iter().filter(|start| is_bound(start)).count() >= K / 2);
+        let near = table.closest(&[target; 20], WIDE);
+        let (bound, rest) = (near.iter().filter(|near| is_bound(near)).count(), 2 * K - K / 2);
+        assert!(spares.iter().filter(|spare| is_bound(spare)).count() >= bound.min(rest), "{target}");
+    }
+}
