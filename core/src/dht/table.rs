@@ -253,18 +253,10 @@ impl Table {
         }
     }
 
-    /// The nodes closest to a point, the closest first; none that failed twice. At most `most`.
-    ///
-    /// Nodes of the target's own bucket are closest; then come all the deeper buckets, whose nodes differ from the
-    /// target in the same first bit; then the shallower ones in turn. So only few need to be compared.
-    pub(super) fn closest(&self, target: &[u8; 20], most: usize) -> Vec<Contact> {
-        self.closest_entries(target, most).into_iter().map(|entry| entry.contact).collect()
-    }
-
     /// Those from where a lookup reaches a point soonest, of [`WIDE`] that are closest to it: at most `most`, the closest
     /// first. All that are closest, while there are few.
     pub(super) fn starts(&self, target: &[u8; 20], most: usize) -> Vec<Contact> {
-        let mut starts = self.closest_entries(target, WIDE);
+        let mut starts = self.closest(target, WIDE);
         if starts.len() > FEW {
             starts.sort_by_cached_key(|Entry { contact, rtt, .. }| {
                 let (distance, rest) = distance(&contact.id, target);
@@ -280,12 +272,16 @@ impl Table {
 
     /// More to start from, if those lead nowhere: first those whose ids nobody can have made up.
     pub(super) fn spare_starts(&self, target: &[u8; 20], most: usize) -> Vec<Contact> {
-        let mut spares = bound_first(self.closest_entries(target, WIDE), most / 4);
+        let mut spares = bound_first(self.closest(target, WIDE), most / 4);
         spares.truncate(most);
         spares
     }
 
-    fn closest_entries(&self, target: &[u8; 20], most: usize) -> Vec<Entry> {
+    /// The nodes closest to a point, the closest first; none that failed twice. At most `most`.
+    ///
+    /// Nodes of the target's own bucket are closest; then come all the deeper buckets, whose nodes differ from the
+    /// target in the same first bit; then the shallower ones in turn. So only few need to be compared.
+    pub(super) fn closest(&self, target: &[u8; 20], most: usize) -> Vec<Entry> {
         let mut found: Vec<Entry> = Vec::with_capacity(most + K);
         for group in self.near_to_far(target) {
             let from = found.len();

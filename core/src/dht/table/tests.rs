@@ -63,7 +63,8 @@ quickcheck! {
         all.sort_by_key(|contact| contact.id.distance(&target_id));
         all.truncate(K);
         let named: Vec<_> = contacts::<4>(table.nearest(&target_id, K, |_| true).as_bytes()).collect();
-        is_sound(&table) && table.closest(&target_id, K) == all && named == all
+        let closest: Vec<_> = table.closest(&target_id, K).iter().map(|entry| entry.contact).collect();
+        is_sound(&table) && closest == all && named == all
     }
 
     fn starts_are_close_or_fast_and_all_while_there_are_few(seed: u8, target: [u8; 20], nodes: u8) -> bool {
@@ -73,7 +74,7 @@ quickcheck! {
             let contact = node(n, first, &mut rng);
             table.answered(at(1), contact, rtt);
         }
-        let (starts, near) = (table.starts(&target, K), table.closest_entries(&target, WIDE));
+        let (starts, near) = (table.starts(&target, K), table.closest(&target, WIDE));
         let place = |entry: &Entry| distance(&entry.contact.id, &target);
         let is_better = |a: &Entry, b: &Entry| place(a) < place(b) && a.rtt <= b.rtt;
         let (chosen, left_out): (Vec<&Entry>, Vec<&Entry>) =
@@ -285,7 +286,7 @@ fn life_answers_to_refused() {
 #[test]
 fn life_in_use_to_in_doubt_to_bad_and_back_by_an_answer() {
     let (mut table, far, _) = full();
-    let named = |table: &Table| table.closest(&far[0].id.0, 9).contains(&far[0]);
+    let named = |table: &Table| table.closest(&far[0].id.0, 9).iter().any(|entry| entry.contact == far[0]);
     for (silent, is_named) in [(1, true), (2, false), (3, false), (4, false)] {
         assert_eq!(
             table.failed(far[0].addr, at(silent)),
@@ -414,7 +415,7 @@ fn lookups_do_not_start_among_made_up_ids_alone() {
         assert_eq!((starts.len(), spares.len()), (K, 2 * K));
         assert!(starts.iter().filter(|start| is_bound(start)).count() >= K / 2);
         let near = table.closest(&[target; 20], WIDE);
-        let (bound, rest) = (near.iter().filter(|near| is_bound(near)).count(), 2 * K - K / 2);
+        let (bound, rest) = (near.iter().filter(|near| is_bound(&near.contact)).count(), 2 * K - K / 2);
         assert!(spares.iter().filter(|spare| is_bound(spare)).count() >= bound.min(rest), "{target}");
     }
 }

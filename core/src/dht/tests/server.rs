@@ -482,7 +482,7 @@ fn no_read_of_a_full_table_names_the_asker_or_one_of_another_scope() {
     let mut server = Server::new(Config { mode: Mode::Server, ..Config::default() });
     let near = Contact { id: NodeId([0x40; 20]), addr: ([192, 168, 1, 7], 6_881).into() };
     let table = &mut server.dht.overlay_mut(true).table;
-    table.closest(&near.id.0, K).iter().for_each(|contact| table.remove(contact.addr));
+    table.closest(&near.id.0, K).iter().for_each(|entry| table.remove(entry.contact.addr));
     table.answered(server.now, near, Duration::ZERO);
     let question = query("find_node", "6:target20:@@@@@@@@@@@@@@@@@@@@", "aaaa");
     let named = |answer: Vec<u8>| parsed(&answer).contacts().collect::<Vec<_>>();
