@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::api::{MeetingHandle, Progress, RequestId, Tag};
 use super::context::Context;
 use super::gossip::News;
+use super::missing::Missing;
 use crate::base::{Cx, DeviceId, Time, UnixTime, Wake};
 use crate::limits;
 use crate::log::Log;
@@ -66,6 +67,8 @@ pub(super) struct Open {
     pub(super) present: BTreeSet<DeviceId>,
     /// Whom the others are about to be told of.
     pub(super) news: News,
+    /// Whom they told of, of whom nothing more is known yet.
+    pub(super) missing: Missing,
     epochs_checked: Time,
     nobody_told: Time,
     last_status: Option<Progress>,
@@ -131,6 +134,7 @@ impl Open {
             own,
             present: BTreeSet::new(),
             news: News::default(),
+            missing: Missing::default(),
             epochs_checked: cx.now,
             nobody_told: cx.now,
             last_status: None,
@@ -201,7 +205,8 @@ impl Open {
         let epochs = Some(Wake::new(self.next_epoch_check(), "meeting.epochs"));
         let alone = self.rendezvous.alone_since().is_some();
         let nobody = alone.then(|| Wake::new(self.nobody_told + NOBODY, "meeting.nobody"));
-        let own = Wake::earliest(self.news.next_wake(), Wake::earliest(epochs, nobody));
+        let gossip = Wake::earliest(self.news.next_wake(), self.missing.next_wake());
+        let own = Wake::earliest(gossip, Wake::earliest(epochs, nobody));
         Wake::earliest(own, Wake::earliest(self.rendezvous.next_wake(), self.log.next_wake()))
     }
 }

@@ -225,15 +225,23 @@ impl Node {
             match open.roster.decode(open.keys.id(), bytes) {
                 Ok(record) => {
                     dial.introduced += usize::from(!known);
+                    let also = open.missing.got(&record.digest());
+                    let device = record.device();
                     self.meet(handle, record, Introduction::Member(by));
+                    let attendance = self.meetings.get_mut(&handle);
+                    if let Some(open) = attendance.and_then(|attendance| attendance.open_mut()) {
+                        also.for_each(|other| open.news.confirm(device, other));
+                    }
                 }
                 Err(_) => self.counters.bad_records += 1,
             }
         }
     }
 
-    /// A member says whom it knows: as if it had sent those of the records that are held here, and the others are asked for.
+    /// A member says whom it knows: as if it had sent those of the records that are held here, and the others are asked for, if
+    /// nobody else has been asked for them.
     pub(super) fn members_known(&mut self, by: DeviceId, handle: MeetingHandle, digests: Vec<Digest>) {
+        let now = self.context.now;
         let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) else {
             return;
         };
@@ -244,12 +252,13 @@ impl Node {
         let here: Vec<_> = here.into_iter().map(|person| person.record.device()).collect();
         let gone: Vec<_> = gone.into_iter().map(|person| person.record.clone()).collect();
         here.iter().for_each(|device| open.news.confirm(*device, by));
+        let ask = open.missing.told(now, by, lacking);
         // Nearly everyone, in a large meeting.
         let missed: Vec<_> = here.into_iter().filter(|device| !open.present.contains(device)).collect();
         missed.into_iter().for_each(|device| self.reconsider(device));
         gone.into_iter().for_each(|record| self.meet(handle, record, Introduction::Member(by)));
-        if !lacking.is_empty() {
-            self.say_control(by, handle, &Control::Want(lacking.into_iter().collect()));
+        if !ask.is_empty() {
+            self.say_control(by, handle, &Control::Want(ask));
         }
     }
 

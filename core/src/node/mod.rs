@@ -9,6 +9,7 @@
 //! | `dial`, `links` | forming, replacing, losing links |
 //! | `membership` | HELLO, who is there and who was |
 //! | `gossip` | when others are told of it |
+//! | `missing` | who is asked for what others told of |
 //! | `converse` | frames and messages |
 //! | `attendance` | what there is of one meeting |
 
@@ -25,6 +26,7 @@ mod hosts;
 mod links;
 mod me;
 mod membership;
+mod missing;
 mod network;
 mod peers;
 #[cfg(test)]
@@ -288,10 +290,14 @@ impl Node {
         }
         let mut lonely = Vec::new();
         let mut newsy = Vec::new();
+        let mut missing = Vec::new();
         for (&handle, attendance) in &mut self.meetings {
             let Phase::Open(open) = &mut attendance.phase else { continue };
             if open.news.is_due(now) {
                 newsy.push(handle);
+            }
+            if open.missing.is_due(now) {
+                missing.push(handle);
             }
             if open.log.next_wake().is_some_and(|wake| wake.at <= now) {
                 self.stirred.insert(handle);
@@ -305,6 +311,9 @@ impl Node {
         }
         for handle in newsy {
             self.pass_on(handle);
+        }
+        for handle in missing {
+            self.ask_others(handle);
         }
     }
 

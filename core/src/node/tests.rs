@@ -282,6 +282,37 @@ fn many_are_told_of_by_their_digests() {
 }
 
 #[test]
+fn what_one_tells_of_and_does_not_give_another_is_asked_for() {
+    let mut world = World::new();
+    let [asker, mute, giver, stranger] = [1, 2, 3, 4].map(|id| world.host(id, id, 1, "acid tulip"));
+    let at = [mute, giver].map(|index| world.hosts[index].at);
+    world.tell(asker, &at);
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.connected(asker), 2);
+
+    let [asking, muted, giving, unknown] =
+        [asker, mute, giver, stranger].map(|index| world.hosts[index].node.device());
+    let record = world.hosts[stranger].node.meetings[&MEETING].open().unwrap().own.clone();
+    let digest = record.digest();
+    let giver = &mut world.hosts[giver].node;
+    giver.meetings.get_mut(&MEETING).unwrap().open_mut().unwrap().roster.insert(world.now, record);
+    giver.links.dial_mut(asking).unwrap().offered = 1;
+    let node = &mut world.hosts[asker].node;
+    node.context.now = world.now;
+    [muted, giving].into_iter().for_each(|by| node.members_known(by, MEETING, vec![digest]));
+    node.settle();
+    world.drain(asker);
+    let knows = |world: &World| {
+        let open = world.hosts[asker].node.meetings[&MEETING].open().unwrap();
+        open.roster.get(unknown).is_some()
+    };
+    world.run(Duration::from_millis(900));
+    assert!(!knows(&world), "one was asked, who does not hold it");
+    world.run(Duration::from_millis(300));
+    assert!(knows(&world));
+}
+
+#[test]
 fn another_code_hears_nothing_and_nobody_meets_themselves() {
     let mut world = World::new();
     let a = world.host(1, 1, 1, "acid tulip");
