@@ -225,7 +225,8 @@ impl Rendezvous {
                 self.counters.over_budget += 1;
                 continue;
             }
-            let tries = if self.doors.contains_key(&address) { 1 } else { TRIES.len() };
+            let in_vain = self.doors.get(&address).is_some_and(|door| !door.answered);
+            let tries = if in_vain { 1 } else { TRIES.len() };
             self.knock_at_door(cx, address, tries, free);
             taken.push(address);
         }
@@ -280,9 +281,8 @@ impl Rendezvous {
 
     /// A knock of ours came back to us: the address it went to is our own. Says which that is.
     pub fn met_ourselves(&mut self, transaction: TransactionId) -> Option<SocketAddr> {
-        let (&address, door) = self.doors.iter_mut().find(|(_, door)| door.transaction == transaction)?;
-        door.answered = true;
-        door.due = None;
+        let (&address, _) = self.doors.iter().find(|(_, door)| door.transaction == transaction)?;
+        self.answered(address);
         Some(address)
     }
 
@@ -363,7 +363,7 @@ impl Rendezvous {
             let attempt = door.sent;
             self.actions.push_back(Action::Knock { to, transaction: door.transaction, attempt });
             door.sent += 1;
-            let next = TRIES[..door.tries].get(door.sent);
+            let next = TRIES.iter().take(door.tries).nth(door.sent);
             door.due = next.map(|&after| (door.first + after).max(now + PREFIX_GAP));
             if is_planted(Mutant::KnockForever) {
                 door.due = Some(now + Duration::from_millis(500));

@@ -249,6 +249,19 @@ fn what_was_asked_in_vain_is_asked_again_soon_with_one_knock() {
 }
 
 #[test]
+fn what_answered_before_is_asked_as_often_as_something_new() {
+    let mut bench = Bench::new();
+    let named = victims(1);
+    bench.with(|r, cx| r.rumour(cx, STRANGER, &named));
+    bench.run(Duration::from_millis(100));
+    bench.rendezvous.answered(named[0]);
+    bench.run(COOLING_ALONE);
+    bench.with(|r, cx| r.rumour(cx, STRANGER, &named));
+    let done = bench.run(COOLING_ALONE);
+    assert_eq!(count(&done, is_knock), TRIES.len());
+}
+
+#[test]
 fn one_network_gets_two_knocks_a_second() {
     let mut bench = Bench::new();
     let victims: Vec<SocketAddr> = (0..16).map(|i| SocketAddr::from(([198, 18, 0, i], 4_000))).collect();
