@@ -256,18 +256,18 @@ impl Table {
     /// Those from where a lookup reaches a point soonest, of [`WIDE`] that are closest to it: at most `most`, the closest
     /// first. All that are closest, while there are few.
     pub(super) fn starts(&self, target: &[u8; 20], most: usize) -> Vec<Contact> {
-        let mut starts = self.closest(target, WIDE);
-        if starts.len() > FEW {
-            starts.sort_by_cached_key(|Entry { contact, rtt, .. }| {
-                let (distance, rest) = distance(&contact.id, target);
-                (*rtt.max(&NO_FASTER) + BIT * (u128::BITS - distance.leading_zeros()), distance, rest)
-            });
-            let mut starts = bound_first(starts, most / 2);
-            starts.truncate(most);
-            starts.sort_unstable_by_key(|contact| distance(&contact.id, target));
-            return starts;
+        let mut near = self.closest(target, WIDE);
+        if near.len() <= FEW {
+            return near.into_iter().map(|entry| entry.contact).collect();
         }
-        starts.into_iter().map(|entry| entry.contact).collect()
+        near.sort_by_cached_key(|Entry { contact, rtt, .. }| {
+            let (distance, rest) = distance(&contact.id, target);
+            (*rtt.max(&NO_FASTER) + BIT * (u128::BITS - distance.leading_zeros()), distance, rest)
+        });
+        let mut starts = bound_first(near, most / 2);
+        starts.truncate(most);
+        starts.sort_unstable_by_key(|contact| distance(&contact.id, target));
+        starts
     }
 
     /// More to start from, if those lead nowhere: first those whose ids nobody can have made up.

@@ -57,11 +57,7 @@ fn explain(names: &[String]) -> Result<String, Failure> {
     }
     let mut text = String::new();
     for host in &hosts {
-        text += &format!(
-            "{host} is behind: {}
-",
-            world.name(*host)
-        );
+        text += &format!("{host} is behind: {}\n", world.name(*host));
     }
     for (n, a) in hosts.iter().enumerate() {
         for b in &hosts[n + 1..] {

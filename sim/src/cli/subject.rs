@@ -135,11 +135,7 @@ impl Subject {
 
 /// A seed, in decimal or after `0x`.
 pub(super) fn seed_of(text: &str) -> Result<u64, String> {
-    let number = match text.strip_prefix("0x") {
-        Some(digits) => u64::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
-    };
-    number.ok_or_else(|| format!("`{text}` is no seed: seeds are 0 to {}", u64::MAX))
+    scenario::seed_of(text).ok_or_else(|| format!("`{text}` is no seed: seeds are 0 to {}", u64::MAX))
 }
 
 #[cfg(test)]

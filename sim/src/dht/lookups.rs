@@ -39,6 +39,11 @@ impl Conditions {
         Self { seed: 1, networks: 8, nodes: 100_000, dead, unbound: 0, lookers: 8, targets: 100, stay }
     }
 
+    /// The network of a seed.
+    pub(super) fn network(&self, seed: u64) -> Ambient {
+        Ambient::with_unbound(seed, self.nodes, Chance::percent(self.dead), Chance::percent(self.unbound))
+    }
+
     /// Target number `index` of a looker in a network.
     pub(super) fn target(seed: u64, looker: u64, index: u64) -> [u8; 20] {
         let mut target = [0; 20];
@@ -127,8 +132,7 @@ struct Samples {
 
 impl Samples {
     fn gather(&mut self, seed: u64, conditions: Conditions, cases: &[(Rival, Start)]) {
-        let Conditions { nodes, dead, unbound, .. } = conditions;
-        let ambient = Ambient::with_unbound(seed, nodes, Chance::percent(dead), Chance::percent(unbound));
+        let ambient = conditions.network(seed);
         let law = Law::new(seed);
         for number in 1..=u64::from(conditions.lookers) {
             let mut looker = Looker::new(Scene::peaceful(&ambient), law, number);

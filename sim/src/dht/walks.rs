@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use folkmoot_core::base::{InfoHash, Time};
 
-use super::ambient::Ambient;
 use super::law::Law;
 use super::looker::Looker;
 use super::lookups::Conditions;
 use super::sample::Sample;
 use super::scene::Scene;
-use crate::engine::Chance;
 
 /// A lookup of the production machine, answer by answer.
 #[derive(Clone, Debug)]
@@ -42,8 +40,7 @@ pub(super) struct Steps {
 
 /// Looks up the random targets of [`compare`](super::compare), with the production machine alone, in the first network.
 pub fn walks(conditions: Conditions) -> Vec<Walk> {
-    let Conditions { seed, nodes, dead, unbound, .. } = conditions;
-    let ambient = Ambient::with_unbound(seed, nodes, Chance::percent(dead), Chance::percent(unbound));
+    let ambient = conditions.network(conditions.seed);
     let law = Law::new(conditions.seed);
     let mut walks = Vec::new();
     for number in 1..=u64::from(conditions.lookers) {

@@ -15,8 +15,7 @@ pub struct Grown {
 }
 
 /// How costs grow with the members of a meeting, on logarithmic axes: what grows with the number of links rises two decades for each
-/// one to the right. Rows without members are left out, and zeros: systems count CPU time
-/// in steps of some milliseconds.
+/// one to the right. Rows without members are left out, and zeros: systems count CPU time in steps of some milliseconds.
 pub fn growth(rows: &[Grown]) -> String {
     let mut rows: Vec<_> = rows.iter().copied().filter(|row| row.members >= 1.0).collect();
     rows.sort_by(|a, b| a.members.total_cmp(&b.members));

@@ -59,6 +59,16 @@ pub struct Case {
     pub seeds: u64,
 }
 
+impl Case {
+    /// The same, with something else about a scenario that is the same for every seed.
+    fn with(mut self, change: impl FnOnce(&mut Scenario)) -> Self {
+        if let What::Fixed(scenario) = &mut self.what {
+            change(scenario);
+        }
+        self
+    }
+}
+
 /// What a case runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {

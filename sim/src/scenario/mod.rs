@@ -32,7 +32,7 @@ pub use script::{Act, Disk, Goal, Home, Hostile, Infrastructure, Place, Scenario
 pub use shrink::shrink;
 pub use storm::{GENERATION, LATEST};
 pub use strangers::strangers;
-pub use text::{Flaw, Written};
+pub use text::{Flaw, Written, seed_of};
 pub use twice::{Parting, play_twice};
 pub use waits::Sample;
 pub(crate) use weight::weight;

@@ -180,36 +180,35 @@ impl Stage {
         // As a shell counts them: they grow although the clock is set back.
         let clock = self.world.unix_at(member.host).as_millis() + member.runs;
         member.incarnation = clock.max(member.incarnation + 1);
-        let mut config = Config {
+        if !is_saved {
+            member.disk.wipe();
+        }
+        let (host, runs, saved) = (member.host, member.runs, member.disk.read());
+        let mut config = self.config(&self.members[n], self.members[n].incarnation);
+        (config.dht.saved, config.dht.lan) = (saved, self.asks_lan);
+        let mut program = NodeHost::new(config, runs, NODE_PORT, self.names.clone());
+        if self.has_disks {
+            program = program.with_disk(std::mem::take(&mut self.members[n].disk));
+        }
+        self.world.start(host, program);
+    }
+
+    /// What the node of a member is started with, but for what is on a disk.
+    fn config(&self, member: &Member, incarnation: u64) -> Config {
+        Config {
             name: member.name.clone(),
             bootstrap: self.told.iter().copied().map(Server::Addr).collect(),
             stun: self.stun.clone(),
             security: self.tier.security(),
-            ..Config::new(member.identity, Incarnation(member.incarnation))
-        };
-        if !is_saved {
-            member.disk.wipe();
+            ..Config::new(member.identity, Incarnation(incarnation))
         }
-        (config.dht.saved, config.dht.lan) = (member.disk.read(), self.asks_lan);
-        let mut program = NodeHost::new(config, member.runs, NODE_PORT, self.names.clone());
-        if self.has_disks {
-            program = program.with_disk(std::mem::take(&mut member.disk));
-        }
-        self.world.start(member.host, program);
     }
 
     /// Lets an earlier run of a member's identity go on, on a machine of its own, and join meeting 0. Such hosts come after all others.
     pub(super) fn twin(&mut self, n: usize) {
         let Some(member) = self.members.get(n).filter(|member| member.runs > 0) else { return };
         let Ok(code) = code(0) else { return };
-        let incarnation = Incarnation(member.incarnation - 1);
-        let config = Config {
-            name: member.name.clone(),
-            bootstrap: self.told.iter().copied().map(Server::Addr).collect(),
-            stun: self.stun.clone(),
-            security: self.tier.security(),
-            ..Config::new(member.identity, incarnation)
-        };
+        let config = self.config(member, member.incarnation - 1);
         let (name, link) = (format!("{}, before", member.name), member.link);
         let host = self.world.add_host(name, RealmId::INTERNET, link);
         self.world.start(host, NodeHost::new(config, 0, NODE_PORT, self.names.clone()));

@@ -150,6 +150,8 @@ impl SizeLine {
 impl StatsLine {
     pub(super) fn new(stats: &Stats, observed: &[SocketAddr]) -> Self {
         let Counters { sent, responses, errors, timeouts, queries, .. } = stats.counters;
+        let dropped_by: BTreeMap<_, _> =
+            dropped(&stats.counters).into_iter().map(|(why, _, count)| (why, count)).collect();
         Self {
             health: HealthLine::new(stats.health),
             nodes_v4: stats.nodes_v4,
@@ -161,8 +163,8 @@ impl StatsLine {
             timeouts,
             in_flight: stats.in_flight,
             queries,
-            dropped: dropped(&stats.counters).iter().map(|(.., count)| count).sum(),
-            dropped_by: dropped(&stats.counters).into_iter().map(|(why, _, count)| (why, count)).collect(),
+            dropped: dropped_by.values().sum(),
+            dropped_by,
             size_v4: stats.size_v4.map(SizeLine::new),
             size_v6: stats.size_v6.map(SizeLine::new),
         }

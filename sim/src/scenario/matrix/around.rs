@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::cases::{
     APD, CONNECT, EI, TALK, TOLD, drawn, fault, fixed, home, meet, meet_and, nightly, settle, start, usual,
 };
-use super::{Case, Level, What};
+use super::{Case, Level};
 use crate::engine::Clock;
 use crate::hosts::Mischief;
 use crate::net::BoxRules;
@@ -49,12 +49,10 @@ pub(super) fn midnight(level: Level) -> Vec<Case> {
             steps.extend(meet(2 * CONNECT, TALK));
             steps.extend([after(40_000, Act::Say(Who::All, 0)), settle(TALK)]);
             let name = format!("T2:{before}ms:{ahead_ms}ms");
-            let mut case = fixed(name, vec![usual(); 3], steps, nightly(level, 1, 8));
-            if let What::Fixed(scenario) = &mut case.what {
+            cases.push(fixed(name, vec![usual(); 3], steps, nightly(level, 1, 8)).with(|scenario| {
                 let begins = midnight - Duration::from_millis(before);
                 scenario.infrastructure.begins = if before == 0 { Duration::ZERO } else { begins };
-            }
-            cases.push(case);
+            }));
         }
     }
     cases.push(drawn("midnight", nightly(level, 2, 8)));
@@ -64,23 +62,20 @@ pub(super) fn midnight(level: Level) -> Vec<Case> {
 pub(super) fn stun(level: Level) -> Vec<Case> {
     let case = |dead: usize| {
         let homes = vec![usual(), home([BoxRules::nat(EI, EI)]), home([])];
-        let mut case =
-            fixed(format!("S1:{dead}-of-3"), homes, meet(3 * CONNECT, TALK), nightly(level, 4, 16));
-        if let What::Fixed(scenario) = &mut case.what {
-            scenario.infrastructure.stun =
-                (0..3).map(|n| if n < dead { Stun::Dead } else { Stun::Honest }).collect();
-        }
-        case
+        fixed(format!("S1:{dead}-of-3"), homes, meet(3 * CONNECT, TALK), nightly(level, 4, 16)).with(
+            |scenario| {
+                scenario.infrastructure.stun =
+                    (0..3).map(|n| if n < dead { Stun::Dead } else { Stun::Honest }).collect()
+            },
+        )
     };
     let mut cases: Vec<_> = (0..=3).map(case).collect();
     for lie in LIES {
         let homes = vec![usual(), home([BoxRules::nat(EI, EI)]), home([])];
         let name = format!("S1:{lie:?}").replace(' ', "");
-        let mut case = fixed(name, homes, meet(4 * CONNECT, TALK), nightly(level, 2, 8));
-        if let What::Fixed(scenario) = &mut case.what {
-            scenario.infrastructure.stun = vec![Stun::Lying(lie), Stun::Honest, Stun::Dead];
-        }
-        cases.push(case);
+        cases.push(fixed(name, homes, meet(4 * CONNECT, TALK), nightly(level, 2, 8)).with(|scenario| {
+            scenario.infrastructure.stun = vec![Stun::Lying(lie), Stun::Honest, Stun::Dead]
+        }));
     }
     cases.push(drawn("liars", nightly(level, 2, 8)));
     cases
@@ -93,38 +88,35 @@ pub(super) fn dht_health(level: Level) -> Vec<Case> {
         let dead = (2..NODES).filter(|n| n * 7 % NODES * 100 < percent * NODES);
         let mut steps: Vec<_> = dead.map(|n| fault(0, now(Act::DhtDown(n)))).collect();
         steps.extend(meet(Duration::from_secs(20), TALK));
-        let mut case = fixed(format!("D1:{percent}%-dead"), vec![usual(); 3], steps, nightly(level, 4, 16));
-        if let What::Fixed(scenario) = &mut case.what {
-            scenario.infrastructure.dht_nodes = u32::from(NODES);
-        }
-        case
+        fixed(format!("D1:{percent}%-dead"), vec![usual(); 3], steps, nightly(level, 4, 16))
+            .with(|scenario| scenario.infrastructure.dht_nodes = u32::from(NODES))
     };
     let mut cases: Vec<_> = [0, 10, 25, 50, 75, 90].into_iter().map(case).collect();
     cases.extend([10, 30].map(|walled| {
         let steps = meet(Duration::from_secs(20), TALK);
-        let mut case = fixed(format!("D1:{walled}-walled"), vec![usual(); 3], steps, nightly(level, 4, 16));
-        if let What::Fixed(scenario) = &mut case.what {
-            let hostile = Hostile { walled, ..Hostile::default() };
-            scenario.infrastructure = Infrastructure { dht_nodes: 10, hostile, ..Infrastructure::usual() };
-        }
-        case
+        fixed(format!("D1:{walled}-walled"), vec![usual(); 3], steps, nightly(level, 4, 16)).with(
+            |scenario| {
+                let hostile = Hostile { walled, ..Hostile::default() };
+                scenario.infrastructure =
+                    Infrastructure { dht_nodes: 10, hostile, ..Infrastructure::usual() };
+            },
+        )
     }));
     cases
 }
 
 pub(super) fn dht_hostile(level: Level) -> Vec<Case> {
     let case = |name: &str, hostile: Hostile| {
-        let mut case = fixed(
+        fixed(
             format!("D2:{name}"),
             vec![usual(); 3],
             meet(Duration::from_secs(30), TALK),
             nightly(level, 4, 8),
-        );
-        if let What::Fixed(scenario) = &mut case.what {
+        )
+        .with(|scenario| {
             let usual = Infrastructure::usual();
             scenario.infrastructure = Infrastructure { dht_nodes: 30, hostile, ..usual };
-        }
-        case
+        })
     };
     let none = Hostile::default();
     let mut cases = vec![
@@ -135,11 +127,10 @@ pub(super) fn dht_hostile(level: Level) -> Vec<Case> {
     ];
     // A fifth of the DHT around the topic, with ids that the members' nodes have no reason to doubt; and they were asked.
     for (name, placed, besieged) in [("placed-2", 2, 1), ("placed-8", 8, 20), ("placed-16", 16, 40)] {
-        let mut placed = case(name, Hostile { placed, ..none });
-        if let What::Fixed(scenario) = &mut placed.what {
-            scenario.goals.push(Goal::Besieged(besieged));
-        }
-        cases.push(placed);
+        cases.push(
+            case(name, Hostile { placed, ..none })
+                .with(|scenario| scenario.goals.push(Goal::Besieged(besieged))),
+        );
     }
     for sybils in [1, 2, 4, 8, 16, 40] {
         cases.push(case(&format!("sybils-{sybils}"), Hostile { sybils, ..none }));
@@ -154,11 +145,8 @@ pub(super) fn floods(level: Level) -> Vec<Case> {
         let mut steps = meet(3 * CONNECT, 2 * TALK);
         steps.extend([after(30_000, Act::Say(Who::All, 0)), settle(2 * TALK)]);
         let homes = vec![home([]), home([]), usual(), home([BoxRules::FIREWALL])];
-        let mut case = fixed(format!("X1:{per_second}"), homes, steps, nightly(level, 1, 4));
-        if let What::Fixed(scenario) = &mut case.what {
-            scenario.infrastructure.flood = per_second;
-        }
-        case
+        fixed(format!("X1:{per_second}"), homes, steps, nightly(level, 1, 4))
+            .with(|scenario| scenario.infrastructure.flood = per_second)
     };
     [50, 500].into_iter().map(case).collect()
 }
@@ -179,13 +167,11 @@ pub(super) fn insiders(level: Level) -> Vec<Case> {
             settle(2 * TALK),
         ]);
         let homes = vec![home([]), home([]), usual(), home([BoxRules::FIREWALL])];
-        let mut case = fixed(format!("X2:{name}"), homes, steps, nightly(level, 1, 4));
-        if let What::Fixed(scenario) = &mut case.what {
+        fixed(format!("X2:{name}"), homes, steps, nightly(level, 1, 4)).with(|scenario| {
             scenario.infrastructure.insiders = insiders;
             // Of five runs in all, each tries an address a few times and gives it up.
             scenario.goals = vec![Goal::Deeds(20), Goal::Victims { each: 5 * 5, total: 64 * 5 * 4 }];
-        }
-        case
+        })
     };
     let all = Mischief::ALL.map(|(_, mischief)| mischief);
     let mut cases: Vec<_> = Mischief::ALL.into_iter().map(|(name, one)| case(name, vec![one])).collect();
@@ -215,16 +201,14 @@ fn islands(level: Level) -> Vec<Case> {
     let island = |name: &str, entries: u32, edge: BoxRules, homes: &[u16]| {
         let homes = homes.iter().map(|site| home([]).within(*site)).collect();
         let steps = meet(4 * CONNECT, TALK);
-        let mut case = fixed(format!("D3:{name}"), homes, steps, nightly(level, 1, 8));
-        if let What::Fixed(scenario) = &mut case.what {
+        fixed(format!("D3:{name}"), homes, steps, nightly(level, 1, 8)).with(|scenario| {
             scenario.infrastructure.entries = entries;
             scenario.sites.push(Site::behind([edge]));
             let nat = Site::behind([BoxRules::nat(EI, APD)]);
             scenario
                 .sites
                 .extend([Place::Site(0), Place::Site(0)].map(|place| Site { place, ..nat.clone() }));
-        }
-        case
+        })
     };
     let closed = BoxRules::UdpBlocked;
     vec![

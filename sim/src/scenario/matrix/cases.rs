@@ -364,11 +364,8 @@ fn mixed(mix: Mix, count: u64, n: u64) -> Case {
     let mut steps = start().to_vec();
     // Who is connected to nobody's friends yet is told of them within 5 s.
     steps.extend([settle(TOLD + CONNECT), after(6_000, Act::Say(Who::All, 0)), settle(2 * TALK)]);
-    let mut case = fixed(format!("C1:{mix:?}:{count}:{n}"), homes.collect(), steps, 1);
-    if let What::Fixed(scenario) = &mut case.what {
-        scenario.infrastructure.stack = Stack::Dual;
-    }
-    case
+    fixed(format!("C1:{mix:?}:{count}:{n}"), homes.collect(), steps, 1)
+        .with(|scenario| scenario.infrastructure.stack = Stack::Dual)
 }
 
 /// Two who cannot connect to each other, and members between them who are slow, leave, die and come back.
@@ -387,11 +384,8 @@ pub(super) fn between(level: Level) -> Vec<Case> {
     let relink = fault(1, now(Act::Relink(third, LinkRules::both(slow))));
     let [say_one, say_other] = ends_say;
     let among_foes = |name: &str, insiders: Vec<Mischief>| {
-        let mut case = case(name, 1, vec![say_one, say_other, after(30_000, Act::Say(Who::All, 0))]);
-        if let What::Fixed(scenario) = &mut case.what {
-            scenario.infrastructure.insiders = insiders;
-        }
-        case
+        case(name, 1, vec![say_one, say_other, after(30_000, Act::Say(Who::All, 0))])
+            .with(|scenario| scenario.infrastructure.insiders = insiders)
     };
     vec![
         // One who passes on is honest, and others who do pass on what they please.

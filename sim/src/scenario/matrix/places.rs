@@ -6,7 +6,7 @@ use super::cases::{
     ALL, APD, BACK, CONNECT, EI, TALK, TOLD, drawn, fault, fixed, home, law, meet, meet_and, nightly, say,
     settle, start, usual,
 };
-use super::{Case, Level, What};
+use super::{Case, Level};
 use crate::net::{BoxRules, Gateway, Hairpin, Law, LinkRules, NatRules, Stack, can_connect_directly};
 use crate::scenario::script::{Act, Home, Place, Site, Step, Who, after, now};
 
@@ -54,13 +54,13 @@ pub(super) fn stacked(level: Level) -> Vec<Case> {
     for edge in [BoxRules::nat(EI, EI), BoxRules::nat(EI, APD), BoxRules::nat(APD, APD)] {
         // All that they send goes through the network of a VPN, which takes its share of every packet.
         let homes = vec![home([]).within(0), home([]).within(0), usual()];
-        let mut case = together(format!("N3:vpn:{edge}"), edge, homes, meet(TOLD, TALK), seeds);
-        if let What::Fixed(scenario) = &mut case.what {
-            let law = Law { mtu: Some(1_420), icmp: true, ..Law::delay(30) };
-            scenario.sites[0].link = LinkRules::both(law);
-            scenario.sites[0].multicast = false;
-        }
-        cases.push(case);
+        cases.push(together(format!("N3:vpn:{edge}"), edge, homes, meet(TOLD, TALK), seeds).with(
+            |scenario| {
+                let law = Law { mtu: Some(1_420), icmp: true, ..Law::delay(30) };
+                scenario.sites[0].link = LinkRules::both(law);
+                scenario.sites[0].multicast = false;
+            },
+        ));
     }
     cases.extend([drawn("household", seeds), drawn("hairpin", seeds)]);
     cases
@@ -148,11 +148,7 @@ fn moves(level: Level) -> Vec<Case> {
 
 /// Members with one network that they may share, or move to.
 fn together(name: String, edge: BoxRules, homes: Vec<Home>, steps: Vec<Step>, seeds: u64) -> Case {
-    let mut case = fixed(name, homes, steps, seeds);
-    if let What::Fixed(scenario) = &mut case.what {
-        scenario.sites.push(Site::behind([edge]));
-    }
-    case
+    fixed(name, homes, steps, seeds).with(|scenario| scenario.sites.push(Site::behind([edge])))
 }
 
 pub(super) fn families(level: Level) -> Vec<Case> {
@@ -174,12 +170,10 @@ pub(super) fn families(level: Level) -> Vec<Case> {
         for (b, boxes_b, stack_b) in &kinds {
             let one = Home { stack: *stack_a, boxes: boxes_a.clone(), ..home([]) };
             let other = Home { stack: *stack_b, boxes: boxes_b.clone(), ..home([]) };
-            let mut case =
-                fixed(format!("V1:{a}:{b}"), vec![one, other], meet(TOLD, 2 * TALK), nightly(level, 2, 8));
-            if let What::Fixed(scenario) = &mut case.what {
-                scenario.infrastructure.stack = Stack::Dual;
-            }
-            cases.push(case);
+            cases.push(
+                fixed(format!("V1:{a}:{b}"), vec![one, other], meet(TOLD, 2 * TALK), nightly(level, 2, 8))
+                    .with(|scenario| scenario.infrastructure.stack = Stack::Dual),
+            );
         }
     }
     cases
@@ -201,11 +195,8 @@ fn broken_in_time(level: Level) -> Vec<Case> {
         // Where both families work it takes 0.6 s, in one of a hundred runs 1.1 s, and of 200 never more than 1.6 s.
         let steps = meet(Duration::from_millis(1_600 + 1_000), TALK);
         let homes = vec![broken.clone(), other];
-        let mut case = fixed(format!("V1:broken-in-time:{name}"), homes, steps, nightly(level, 2, 8));
-        if let What::Fixed(scenario) = &mut case.what {
-            scenario.infrastructure.stack = Stack::Dual;
-        }
-        case
+        fixed(format!("V1:broken-in-time:{name}"), homes, steps, nightly(level, 2, 8))
+            .with(|scenario| scenario.infrastructure.stack = Stack::Dual)
     };
     others.into_iter().map(case).collect()
 }

@@ -26,4 +26,4 @@ mod read;
 mod tests;
 mod write;
 
-pub use read::{Flaw, Written};
+pub use read::{Flaw, Written, seed_of};

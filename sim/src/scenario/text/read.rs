@@ -7,6 +7,14 @@ use thiserror::Error;
 
 use crate::engine::Chance;
 
+/// A seed, in decimal or after `0x`.
+pub fn seed_of(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
 /// Why a text is no scenario: where, and what was expected there instead.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("line {line}, column {column}: {what}")]
@@ -178,11 +186,7 @@ impl<'a> Word<'a> {
 
     /// A seed, in decimal or after `0x`.
     pub(super) fn seed(&self) -> Read<u64> {
-        let expected = format!("a seed from 0 to {}", u64::MAX);
-        if let Some(digits) = self.text.strip_prefix("0x") {
-            return u64::from_str_radix(digits, 16).map_err(|_| self.not(&expected));
-        }
-        self.text.parse().map_err(|_| self.not(&expected))
+        seed_of(self.text).ok_or_else(|| self.not(&format!("a seed from 0 to {}", u64::MAX)))
     }
 
     /// A length of time, such as `12ms` or `1.5s`.
