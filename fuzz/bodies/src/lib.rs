@@ -13,6 +13,7 @@ mod knock;
 mod krpc;
 mod log;
 mod node;
+mod port_control;
 mod record;
 mod scenario;
 mod snapshot;
@@ -27,6 +28,7 @@ pub use knock::knock;
 pub use krpc::krpc;
 pub use log::log;
 pub use node::node;
+pub use port_control::port_control;
 pub use record::record;
 pub use scenario::scenario;
 pub use snapshot::dht_snapshot;
@@ -48,6 +50,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("krpc", krpc),
     ("log", log),
     ("node", node),
+    ("port_control", port_control),
     ("record", record),
     ("scenario", scenario),
     ("stun_client", stun_client),

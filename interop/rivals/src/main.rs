@@ -4,14 +4,16 @@
 //! `{"version": …, "nodes": [[host, port], …]}`, and then obeys the commands of `interop/matrix.py`, which go to the first
 //! node, until the end of standard input.
 //!
-//! `rivals load`, `rivals parse` and, with the feature `worlds`, `rivals worlds` measure.
+//! `rivals load`, `rivals parse` and, with the feature `sim`, `rivals worlds` measure; `rivals ports`, of that feature too, tests.
 
 mod crowd;
 mod librqbit;
 mod load;
 mod mainline;
 mod parse;
-#[cfg(feature = "worlds")]
+#[cfg(feature = "sim")]
+mod ports;
+#[cfg(feature = "sim")]
 mod worlds;
 
 use std::io::BufRead as _;
@@ -38,7 +40,9 @@ fn main() {
     match kind.as_str() {
         "load" => return load::main(args),
         "parse" => return parse::main(args),
-        #[cfg(feature = "worlds")]
+        #[cfg(feature = "sim")]
+        "ports" => return ports::main(),
+        #[cfg(feature = "sim")]
         "worlds" => return worlds::main(args),
         _ => {}
     }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use folkmoot_core::base::{Time, UnixTime, Wake};
 
 use super::{Draws, Subject};
+use crate::net::router;
 
 /// The world's number of a host: a machine with a link and addresses, whether or not a program runs on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +96,11 @@ impl HostCx<'_> {
     /// The first address of this host in the family of `to`, to send from; `None` if it has none.
     pub fn addr_towards(&self, to: SocketAddr) -> Option<IpAddr> {
         self.addrs.iter().copied().find(|ip| ip.is_ipv4() == to.is_ipv4())
+    }
+
+    /// The address of the router of its home network, if it is in one: the default gateway, which it may ask for a port.
+    pub fn router(&self) -> Option<IpAddr> {
+        self.addrs.iter().find_map(|ip| router(*ip))
     }
 
     /// 32 random bytes for a program to start with: the same whenever it is start number `run` on this host.

@@ -60,6 +60,8 @@ pub enum Place {
 pub enum End {
     /// A program has it.
     Delivered(HostId),
+    /// A box has it: it was for the box itself.
+    Taken(BoxId),
     /// It went no further than its last hop, or was lost on the way from there.
     Dropped(DropReason),
 }
@@ -111,12 +113,19 @@ impl Tape {
         self.missed
     }
 
-    pub(super) fn sent(&mut self, handle: u32, at: Time, origin: HostId, way: Way, bytes: &[u8]) {
+    pub(super) fn sent(
+        &mut self,
+        handle: u32,
+        at: Time,
+        (origin, place): (HostId, Place),
+        way: Way,
+        bytes: &[u8],
+    ) {
         if self.flights.len() >= self.limit {
             self.missed += 1;
             return;
         }
-        let hop = Hop { at, place: Place::Host(origin), from: way.0, to: way.1 };
+        let hop = Hop { at, place, from: way.0, to: way.1 };
         let flight = Flight { origin, bytes: bytes.to_vec(), hops: vec![hop], end: None };
         self.add(handle, flight);
     }
@@ -140,6 +149,7 @@ impl Tape {
         flight.end = Some((at, end));
         let receiver = match end {
             End::Delivered(host) => Some(host),
+            End::Taken(_) => None,
             End::Dropped(_) => flight.hops.last().and_then(|hop| match hop.place {
                 Place::Host(host) => Some(host),
                 Place::Box(_) => None,

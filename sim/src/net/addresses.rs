@@ -16,6 +16,17 @@ pub(super) fn home(outside: usize, n: u32) -> IpAddr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(192, 168, 1 + outside as u8, 10)) + n).into()
 }
 
+/// The address that a home network's router has in it.
+pub(crate) fn router(of: IpAddr) -> Option<IpAddr> {
+    match of {
+        IpAddr::V4(ip) => match ip.octets() {
+            [192, 168, site, _] => Some(Ipv4Addr::new(192, 168, site, 1).into()),
+            _ => None,
+        },
+        IpAddr::V6(_) => None,
+    }
+}
+
 /// Address number `n` inside a carrier's NAT (RFC 6598) with `outside` NATs around it. As with [`home`], none is within itself.
 pub(super) fn carrier(outside: usize, n: u32) -> IpAddr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(100, 64 + (outside % 64) as u8, 0, 10)) + n).into()

@@ -191,6 +191,20 @@ impl Gate {
         }
     }
 
+    /// What it answers to a host inside that asks it for a port, if it does: see [`Nat::control`].
+    pub(super) fn control(
+        &mut self,
+        now: Time,
+        draws: &Draws,
+        from: SocketAddr,
+        request: &[u8],
+    ) -> Option<Vec<u8>> {
+        match &mut self.v4 {
+            Middlebox::Nat(nat) if !self.rules.nat64 => nat.control(now, draws, from, request),
+            _ => None,
+        }
+    }
+
     /// Forgets all that passed, as a reboot does.
     pub fn reboot(&mut self) {
         self.v4.reboot();

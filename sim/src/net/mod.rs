@@ -16,6 +16,7 @@ mod packet_oracle;
 mod preset;
 mod probe;
 
+pub(crate) use addresses::router;
 pub use drop::DropReason;
 pub(crate) use gateway::Glance;
 pub use gateway::{Gate, Gateway, Policy, Stack};
@@ -23,7 +24,8 @@ pub use kernel::{KernelBoxError, probe_kernel_box};
 pub use link::{Law, Link, LinkId, LinkRules, Loss, Passage, Rate, Shape};
 pub use middlebox::{BoxRules, Firewall, Middlebox};
 pub use mix::{Access, Class, Endpoint, Judgement, Mix, Technique, judge, predicts};
-pub use nat::Nat;
+pub(crate) use nat::mapped;
+pub use nat::{CONTROL_PORT, Nat, PortControl};
 pub use nat_rules::{Behavior, Full, Hairpin, NatRules, Pooling, PortRule};
 pub use network::{BoxId, Network, RealmId};
 pub(crate) use network::{Next, packet_size};

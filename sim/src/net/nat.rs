@@ -1,8 +1,16 @@
+mod control;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use folkmoot_core::base::Time;
+
+use control::Forward;
+pub(crate) use control::mapped;
+pub use control::{CONTROL_PORT, PortControl};
 
 use super::{Behavior, DropReason, Full, Hairpin, NatRules, Pooling, PortRule};
 use crate::engine::{Draws, Subject};
@@ -15,7 +23,10 @@ pub struct Nat {
     pool: Vec<IpAddr>,
     mappings: BTreeMap<Key, Mapping>,
     by_external: BTreeMap<SocketAddr, Vec<Key>>,
+    /// Ports that were opened, by what is inside.
     forwards: BTreeMap<SocketAddr, Forward>,
+    /// When it was first asked for one.
+    epoch: Option<Time>,
     /// Subscribers in the order in which they came, for blocks of ports.
     subscribers: Vec<IpAddr>,
     /// Mappings made so far: the index of their draws.
@@ -52,13 +63,6 @@ struct Mapping {
     permits: BTreeMap<Remote, Time>,
 }
 
-/// A port that was opened on request (PCP, NAT-PMP, UPnP) or by hand.
-#[derive(Clone, Copy, Debug)]
-struct Forward {
-    external: SocketAddr,
-    until: Time,
-}
-
 /// How often mappings nobody uses are looked for. They are dead before that; this only frees memory.
 const SWEEP: Duration = Duration::from_secs(1);
 /// A NAT that limits the rate of new mappings lets those of one second pass at once.
@@ -74,6 +78,7 @@ impl Nat {
             mappings: BTreeMap::new(),
             by_external: BTreeMap::new(),
             forwards: BTreeMap::new(),
+            epoch: None,
             subscribers: Vec::new(),
             made: 0,
             last: (rules.range.0.wrapping_sub(1), Time::ZERO),
@@ -127,38 +132,6 @@ impl Nat {
     pub fn reboot(&mut self) {
         let Self { id, rules, .. } = *self;
         *self = Self { made: self.made, ..Self::new(id, rules, std::mem::take(&mut self.pool)) };
-    }
-
-    /// Opens a port for `inside` until `until`, as PCP's MAP does (RFC 6887, section 11): whoever sends there is heard, and what
-    /// `inside` sends leaves from there. The external port is `wanted` if it is free.
-    ///
-    /// # Errors
-    ///
-    /// [`DropReason::Exhausted`] if there is no port.
-    pub fn open_port(
-        &mut self,
-        now: Time,
-        draws: &Draws,
-        inside: SocketAddr,
-        wanted: u16,
-        until: Time,
-    ) -> Result<SocketAddr, DropReason> {
-        if let Some(forward) = self.forwards.get_mut(&inside).filter(|forward| forward.until > now) {
-            forward.until = until;
-            return Ok(forward.external);
-        }
-        let key = Key { inside, to: Remote::Any };
-        let ip = self.address(draws, inside).ok_or(DropReason::Exhausted)?;
-        let asked = SocketAddr::new(ip, wanted);
-        let opened = self.forwards.values().any(|it| it.external == asked && it.until > now);
-        let external = if wanted == 0 || opened || self.is_taken(now, asked, key) {
-            self.external(now, draws, key).ok_or(DropReason::Exhausted)?
-        } else {
-            asked
-        };
-        self.made += 1;
-        self.forwards.insert(inside, Forward { external, until });
-        Ok(external)
     }
 
     /// A packet from the inside `from` to `to` outside: the external endpoint it leaves from.
@@ -415,10 +388,6 @@ impl Nat {
         }
     }
 
-    fn forward_of(&self, now: Time, inside: SocketAddr) -> Option<SocketAddr> {
-        self.forwards.get(&inside).filter(|forward| forward.until > now).map(|forward| forward.external)
-    }
-
     /// The mappings of an internal endpoint.
     fn of(&self, inside: SocketAddr) -> impl Iterator<Item = &Mapping> {
         let first = Key { inside, to: Remote::Any };
@@ -478,6 +447,3 @@ fn wrap((low, high): (u16, u16), port: u16, step: i32) -> u16 {
     let offset = (i64::from(port) - i64::from(low) + i64::from(step)).rem_euclid(span.max(1));
     (i64::from(low) + offset) as u16
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use super::PortControl;
+
 /// The three behaviours of RFC 4787, for mappings (section 4.1) as for filters (section 5): what a NAT looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Behavior {
@@ -52,6 +54,8 @@ pub struct NatRules {
     pub full: Full,
     /// How many new ones a second; a second's worth may come at once. `None` is no limit.
     pub per_second: Option<u32>,
+    /// How hosts inside can have it open ports for them.
+    pub control: PortControl,
 }
 
 /// How a NAT chooses ports. But for the two that say so, ports are not overloaded (REQ-3): one external endpoint serves one
@@ -126,6 +130,7 @@ impl NatRules {
             per_host: None,
             full: Full::Drop,
             per_second: None,
+            control: PortControl::None,
         }
     }
 

@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use folkmoot_core::base::Time;
 
 use super::{
-    BoxRules, DropReason, Gate, Gateway, Glance, Link, LinkId, LinkRules, Nat, Passage, Stack, addresses,
+    BoxRules, CONTROL_PORT, DropReason, Gate, Gateway, Glance, Link, LinkId, LinkRules, Nat, Passage, Stack,
+    addresses,
 };
 use crate::engine::{Draws, HostId};
 
@@ -267,6 +268,23 @@ impl Network {
         }
         seat.gate.outbound(now, draws, glance, (from, to))?;
         Ok(Next::Realm(seat.outer))
+    }
+
+    /// What the box outwards of `realm` answers to a packet that is for itself, because a host there asks it for a port.
+    pub(crate) fn control(
+        &mut self,
+        now: Time,
+        draws: &Draws,
+        realm: RealmId,
+        (from, to): (SocketAddr, SocketAddr),
+        request: &[u8],
+    ) -> Option<(BoxId, Vec<u8>)> {
+        if to.port() != CONTROL_PORT || Some(to.ip()) != addresses::router(from.ip()) {
+            return None;
+        }
+        let id = self.realms[realm.0 as usize].uplink?;
+        let answer = self.boxes[id.0 as usize].gate.control(now, draws, from, request)?;
+        Some((id, answer))
     }
 
     /// A packet at the outside of a box: the realm it comes to.

@@ -2,7 +2,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use folkmoot_core::base::Time;
 
-use crate::engine::{End, Flight, HostId};
+use crate::engine::{End, Flight, HostId, Place};
 use crate::scenario::Outcome;
 
 /// What the members sent and received, as a capture that Wireshark reads: pcapng (draft-ietf-opsawg-pcapng) with one interface for
@@ -51,11 +51,13 @@ fn captured<'a>(outcome: &Outcome, flight: &'a Flight) -> [Option<Captured<'a>>;
     let interface = |host: HostId| outcome.cast.iter().position(|role| role.host == host);
     let comment = match flight.end {
         Some((at, End::Dropped(reason))) => format!("dropped at {at}: {reason}"),
-        Some((_, End::Delivered(_))) => String::new(),
+        Some((_, End::Delivered(_) | End::Taken(_))) => String::new(),
         None => "under way when the run ended".into(),
     };
     let bytes = flight.bytes.as_slice();
-    let sent = flight.hops.first().zip(interface(flight.origin)).map(|(hop, interface)| Captured {
+    // What a box answers is not seen where its asker sends.
+    let first = flight.hops.first().filter(|hop| hop.place == Place::Host(flight.origin));
+    let sent = first.zip(interface(flight.origin)).map(|(hop, interface)| Captured {
         at: hop.at,
         interface,
         is_sent: true,

@@ -55,7 +55,8 @@ impl World {
         }
         let handle = self.packets.insert(packet);
         if let Some((tape, packet)) = self.tape.as_mut().zip(self.packets.get(handle)) {
-            tape.sent(handle, self.now, origin, (packet.from, packet.to), &packet.bytes);
+            let sender = (origin, Place::Host(origin));
+            tape.sent(handle, self.now, sender, (packet.from, packet.to), &packet.bytes);
         }
         match self.network.leave(self.now, &self.draws, origin, size) {
             Some((realm, passage)) => {
@@ -121,6 +122,10 @@ impl World {
             self.multicast(handle, realm);
             return None;
         }
+        let way = (packet.from, packet.to);
+        if let Some((at, answer)) = self.network.control(self.now, &self.draws, realm, way, &packet.bytes) {
+            return self.answer(handle, realm, at, answer);
+        }
         let glance = packet.glance();
         let addresses = (&mut packet.from, &mut packet.to);
         let routed = self.network.route(self.now, &self.draws, realm, glance, addresses);
@@ -144,6 +149,25 @@ impl World {
             Next::Realm(realm) => Happening::AtRealm { packet, realm },
         });
         None
+    }
+
+    /// A box takes a packet that is for itself, and answers. It sends in the name of who asked, having no number as a host.
+    fn answer(&mut self, handle: u32, realm: RealmId, at: BoxId, bytes: Vec<u8>) -> Option<HostId> {
+        self.note_place(handle, Place::Box(at));
+        let request = self.packets.remove(handle)?;
+        self.tape.iter_mut().for_each(|tape| tape.ended(handle, self.now, End::Taken(at)));
+        self.counts.delivered += 1;
+        self.record(&request, None, Fate::Delivered);
+        let (origin, digest) = (request.origin, Record::digest_of(&bytes));
+        let (from, to, sent_to) = (request.to, request.from, request.from.ip());
+        let answer = Packet { origin, from, to, bytes, digest, sent_to, fragment: None };
+        self.counts.sent += 1;
+        self.record(&answer, None, Fate::Sent);
+        let handle = self.packets.insert(answer);
+        if let Some((tape, packet)) = self.tape.as_mut().zip(self.packets.get(handle)) {
+            tape.sent(handle, self.now, (origin, Place::Box(at)), (packet.from, packet.to), &packet.bytes);
+        }
+        self.at_realm(handle, realm)
     }
 
     pub(super) fn at_box(&mut self, handle: u32, at: BoxId) -> Option<HostId> {

@@ -3,7 +3,7 @@
 use super::parse::most;
 use super::read::{Read, Word};
 use crate::engine::Kind;
-use crate::net::{Behavior, BoxRules, Full, Gateway, Hairpin, NatRules, Pooling, PortRule};
+use crate::net::{Behavior, BoxRules, Full, Gateway, Hairpin, NatRules, Pooling, PortControl, PortRule};
 
 pub(super) fn boxes(word: Word<'_>) -> Read<Vec<Gateway>> {
     if word.text == "open" {
@@ -174,10 +174,18 @@ fn nat_option(nat: &mut NatRules, key: Word<'_>, value: Word<'_>) -> Read<()> {
                 _ => return Err(value.not("`none`, `external` or `internal`")),
             }
         }
+        "control" => {
+            nat.control = match value.text {
+                "none" => PortControl::None,
+                "nat-pmp" => PortControl::NatPmp,
+                "pcp" => PortControl::Pcp,
+                _ => return Err(value.not("`none`, `nat-pmp` or `pcp`")),
+            }
+        }
         "capacity" => nat.capacity = value.number(65_535, "the number of mappings")? as usize,
         _ => {
             let expected = "ports, range, parity, others, pooling, lifetime, unreplied, settles, filter-age, refresh, \
-                            strangers, hairpin, capacity, per-host, full or new-per-second";
+                            strangers, hairpin, capacity, per-host, full, new-per-second or control";
             return Err(key.not(expected));
         }
     }

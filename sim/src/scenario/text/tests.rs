@@ -162,7 +162,7 @@ fn a_flaw_is_told_with_its_place_and_what_was_expected() {
 fn everything_that_can_stand_before_a_member_is_read_back() {
     for line in [
         "member clat&v6:router/eim+apdf&v6:firewall+apdf,lifetime=120s,unreplied=30s,settles=2s,refresh=both&nat64 dual link 12ms",
-        "member eim+apdf,ports=block:64,range=2000:3000,parity=kept,others=3,settles=2s,filter-age=5s,strangers=taken,per-host=9,full=evict,new-per-second=7 link 1ms",
+        "member eim+apdf,ports=block:64,range=2000:3000,parity=kept,others=3,settles=2s,filter-age=5s,strangers=taken,per-host=9,full=evict,new-per-second=7,control=pcp link 1ms",
         "member eim+eif,ports=-2 link 1ms",
         "member eim+eif,ports=per-flow,refresh=both link 1ms",
         "member eim+apdf&v6:router&pool:4&only:53:443&no:dtls&per-second:100&no-fragments ipv6 link 1ms",

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::engine::{Chance, Clock};
 use crate::hosts::{Lie, Mischief};
 use crate::net::{
-    Behavior, BoxRules, Full, Gateway, Hairpin, Law, LinkRules, Loss, NatRules, Policy, Pooling, PortRule,
-    Rate, Shape, Stack,
+    Behavior, BoxRules, Full, Gateway, Hairpin, Law, LinkRules, Loss, NatRules, Policy, Pooling, PortControl,
+    PortRule, Rate, Shape, Stack,
 };
 use crate::scenario::script::{
     Act, Disk, Goal, Home, Hostile, Infrastructure, Place, Scenario, Site, Step, Stun, Who,
@@ -260,6 +260,7 @@ fn nat(f: &mut fmt::Formatter<'_>, rules: &NatRules) -> fmt::Result {
         per_host,
         full,
         per_second,
+        control,
     } = *rules;
     let map = match mapping {
         Behavior::EndpointIndependent => "eim",
@@ -332,6 +333,11 @@ fn nat(f: &mut fmt::Formatter<'_>, rules: &NatRules) -> fmt::Result {
     }
     if let Some(rate) = per_second {
         write!(f, ",new-per-second={rate}")?;
+    }
+    match control {
+        PortControl::None => {}
+        PortControl::NatPmp => f.write_str(",control=nat-pmp")?,
+        PortControl::Pcp => f.write_str(",control=pcp")?,
     }
     Ok(())
 }
