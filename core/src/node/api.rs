@@ -117,7 +117,8 @@ pub enum Command {
         /// The code that its members share.
         code: Code,
     },
-    /// Say something to everyone in a meeting. While nobody is there to say it to, it is kept for who comes first.
+    /// Say something to everyone in a meeting. While nobody is there to say it to, it is kept for who comes first, even if this member
+    /// leaves and comes back in the same run.
     Say {
         /// Where.
         meeting: MeetingHandle,

@@ -42,6 +42,15 @@ pub(super) struct Held {
     bytes: usize,
 }
 
+/// What is kept of a meeting that was left, until this run ends: whoever comes back goes on where it was.
+#[derive(Debug)]
+pub(super) struct Parted {
+    pub(super) log: Log,
+    pub(super) roster: Roster,
+    /// What was said and nobody was there to hear.
+    pub(super) held: Held,
+}
+
 #[derive(Debug)]
 pub(super) enum Phase {
     /// The shell is stretching the code.

@@ -4,7 +4,7 @@ use super::Node;
 use super::api::{
     Command, DisconnectReason, Event, MeetingHandle, Progress, RequestId, RequestKind, Tag, Trouble,
 };
-use super::attendance::{Attendance, FAREWELL, Held, Open, Phase};
+use super::attendance::{Attendance, FAREWELL, Held, Open, Parted, Phase};
 use super::links::Peer;
 use crate::base::DeviceId;
 use crate::base::mutant::{Mutant, is_planted};
@@ -62,15 +62,23 @@ impl Node {
             return self.context.trouble(Some(handle), Trouble::AlreadyJoined);
         }
         let own = self.me.record(keys.id(), self.context.unix(), &self.signed_candidates);
-        let fresh =
-            || (Log::new(keys.id(), self.me.signer().clone(), self.me.incarnation), Roster::default());
-        let (log, roster) = self.parted.remove(&keys.id()).unwrap_or_else(fresh);
+        let fresh = || Parted {
+            log: Log::new(keys.id(), self.me.signer().clone(), self.me.incarnation),
+            roster: Roster::default(),
+            held: Held::default(),
+        };
+        let Parted { log, roster, held } = self.parted.remove(&keys.id()).unwrap_or_else(fresh);
         let open = Open::new(&mut self.context.cx(), keys, log, roster, own);
         let topic = open.epochs.first().map(|epoch| epoch.topic).unwrap_or_default();
+        let mut lately = Held::default();
         if let Some(attendance) = self.meetings.get_mut(&handle) {
             attendance.phase = Phase::Open(Box::new(open));
+            lately = std::mem::replace(&mut attendance.held, held);
         }
         self.context.event(Event::Joined { meeting: handle, topic });
+        for (tag, text) in lately.take() {
+            self.hold(handle, tag, text);
+        }
         self.act(handle);
     }
 
@@ -82,9 +90,17 @@ impl Node {
         if !(1..=MAX_TEXT).contains(&text.len()) {
             return self.context.trouble(Some(handle), Trouble::BadMessage(text.len()));
         }
-        if !attendance.holds_back() {
+        if attendance.holds_back() {
+            self.hold(handle, tag, text);
+        } else {
             self.append(handle, tag, &text);
-        } else if !attendance.held.push(tag, text) {
+        }
+    }
+
+    /// Keeps what is said until there is someone to say it to.
+    fn hold(&mut self, handle: MeetingHandle, tag: Tag, text: String) {
+        let attendance = self.meetings.get_mut(&handle);
+        if attendance.is_some_and(|attendance| !attendance.held.push(tag, text)) {
             self.context.trouble(Some(handle), Trouble::TooMuchQueued);
         }
     }
@@ -143,12 +159,12 @@ impl Node {
             self.part(device, handle, DisconnectReason::Ours);
         }
         let leaving = Phase::Leaving(self.context.now + FAREWELL);
-        let left = self
-            .meetings
-            .get_mut(&handle)
-            .map(|attendance| std::mem::replace(&mut attendance.phase, leaving));
-        if let Some(Phase::Open(open)) = left {
-            self.parted.insert(open.keys.id(), (open.log, open.roster.left_behind()));
+        let left = self.meetings.get_mut(&handle).map(|attendance| {
+            (std::mem::replace(&mut attendance.phase, leaving), std::mem::take(&mut attendance.held))
+        });
+        if let Some((Phase::Open(open), held)) = left {
+            let parted = Parted { log: open.log, roster: open.roster.left_behind(), held };
+            self.parted.insert(open.keys.id(), parted);
             while self.parted.len() > limits::MEETINGS {
                 self.parted.pop_first();
             }

@@ -45,11 +45,10 @@ pub use dispatch::Counters;
 
 use crate::base::{Backoff, DeviceId, MeetingId, MemberId, SocketInfo, Time, UnixTime, Wake};
 use crate::dht::Dht;
-use crate::log::Log;
-use crate::meeting::{Candidate, PairTag, Roster};
+use crate::meeting::{Candidate, PairTag};
 use crate::peer::SnapToken;
 use crate::stun;
-use attendance::{Attendance, Phase};
+use attendance::{Attendance, Parted, Phase};
 use context::Context;
 use encounter::Acquaintance;
 use hosts::Hosts;
@@ -89,7 +88,7 @@ pub struct Node {
     tags: BTreeMap<PairTag, Acquaintance>,
     /// Logs of meetings that were left, in case we come back: our messages' numbers must go on. And who was there: what
     /// they said is still in the logs, and is passed on with the word of whose it is.
-    parted: BTreeMap<MeetingId, (Log, Roster)>,
+    parted: BTreeMap<MeetingId, Parted>,
     /// Links that were moved and not drained since.
     touched: BTreeSet<DeviceId>,
     /// Meetings whose log was moved and not drained since.

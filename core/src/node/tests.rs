@@ -231,6 +231,24 @@ fn what_is_said_to_nobody_waits_for_who_comes_first() {
 }
 
 #[test]
+fn what_was_said_to_nobody_outlives_leaving() {
+    let mut world = World::new();
+    let a = world.host(1, 1, 1, "acid tulip");
+    world.say(a, "alone");
+    world.leave(a, MEETING);
+    world.run(Duration::from_secs(2));
+    world.join(a, MEETING, "acid tulip");
+    world.say(a, "alone again");
+    world.run(Duration::from_secs(5));
+
+    let b = world.host(2, 2, 1, "acid tulip");
+    let at = world.hosts[a].at;
+    world.tell(b, &[at]);
+    world.run(Duration::from_secs(3));
+    assert_eq!(world.heard(b), ["alone", "alone again"]);
+}
+
+#[test]
 fn the_third_is_introduced_by_the_first_two() {
     let mut world = World::new();
     let [a, b, c] = [1, 2, 3].map(|id| world.host(id, id, 1, "acid tulip"));
