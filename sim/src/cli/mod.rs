@@ -8,6 +8,7 @@ mod matrix;
 mod nat;
 mod picture;
 mod play;
+mod progress;
 mod quiet;
 mod replay;
 mod report;

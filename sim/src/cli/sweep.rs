@@ -1,7 +1,7 @@
 //! `moot-sim sweep`.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -12,6 +12,7 @@ use folkmoot_sim::scenario::{self, GENERATION, LATEST, Marks, NAMES, Options, Ou
 use serde_json::json;
 
 use super::play::{play, wrong};
+use super::progress::Progress;
 use super::subject::{Subject, seed_of};
 use super::{Done, Failure, TierName};
 
@@ -92,7 +93,7 @@ impl Sweep {
         make: impl Fn(&R) -> Option<(String, Subject)> + Sync,
         how: &Sweeping,
     ) -> Result<Self, Failure> {
-        let (next, start, is_terminal) = (AtomicUsize::new(0), Instant::now(), io::stderr().is_terminal());
+        let (next, start, mut progress) = (AtomicUsize::new(0), Instant::now(), Progress::new());
         if let Some(directory) = &how.fail_dir {
             let failed = |error| Failure::Input(format!("cannot make {}: {error}", directory.display()));
             std::fs::create_dir_all(directory).map_err(failed)?;
@@ -116,16 +117,12 @@ impl Sweep {
             drop(results);
             for (done, (name, subject, outcome)) in (1..).zip(received) {
                 sweep.add(name, &subject, outcome, how)?;
-                if is_terminal && (done % 8 == 0 || done == runs.len()) {
-                    eprint!("\r{}", bar(done, runs.len(), start.elapsed()));
-                }
+                let all = runs.len();
+                progress.show(done, all as u64, format_args!("{done} of {all} runs"));
             }
             Ok(())
         })?;
         sweep.took = start.elapsed();
-        if is_terminal {
-            eprintln!();
-        }
         Ok(sweep)
     }
 
@@ -265,14 +262,6 @@ fn percentiles(values: &[u64]) -> [u64; 4] {
 
 fn hours(time: Duration) -> f64 {
     time.as_secs_f64() / 3_600.0
-}
-
-/// `[=====>    ] 120 of 200 runs, 12 s`.
-fn bar(done: usize, all: usize, took: Duration) -> String {
-    const WIDTH: usize = 30;
-    let full = done * WIDTH / all.max(1);
-    let (full, empty) = ("=".repeat(full), " ".repeat(WIDTH - full));
-    format!("[{full}{empty}] {done} of {all} runs, {:.0} s ", took.as_secs_f64())
 }
 
 pub(super) fn parse_seeds(text: &str) -> Result<std::ops::Range<u64>, String> {

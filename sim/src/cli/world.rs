@@ -15,6 +15,7 @@ use folkmoot_sim_entropy::seeded;
 use serde_json::json;
 
 use super::Done;
+use super::progress::Progress;
 use super::subject::seed_of;
 use joins::{Join, Joins};
 
@@ -192,7 +193,7 @@ pub(super) fn run(arguments: &Arguments) -> Done {
 /// Lets nodes try: how many connected, and where that is not what the oracle says.
 fn nodes(arguments: &Arguments, draws: &Draws, pairs: &[Pair]) -> (Row, Joins, BTreeMap<u64, String>) {
     let pairs = &pairs[..pairs.len().min(usize::try_from(arguments.nodes).unwrap_or(usize::MAX))];
-    let next = AtomicUsize::new(0);
+    let (next, mut progress) = (AtomicUsize::new(0), Progress::new());
     let (mut row, mut joins, mut wrong) = (Row::default(), Joins::default(), BTreeMap::new());
     std::thread::scope(|scope| {
         let (results, received) = mpsc::channel();
@@ -218,7 +219,9 @@ fn nodes(arguments: &Arguments, draws: &Draws, pairs: &[Pair]) -> (Row, Joins, B
             });
         }
         drop(results);
-        for (pair, connected, join, scenario) in received {
+        for (done, (pair, connected, join, scenario)) in (1..).zip(received) {
+            let all = pairs.len();
+            progress.show(done, all as u64, format_args!("{done} of {all} pairs of nodes"));
             row.add(pair, connected);
             let judgement = judge(draws, pair.both(), Stack::Dual);
             // Who may connect by being quick, or by chance, owes nothing.

@@ -1,6 +1,6 @@
 //! `moot-sim dht --nodes N`.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -8,6 +8,7 @@ use folkmoot_sim::dht::{Found, Plan, Site, Swarm};
 use serde_json::json;
 
 use super::super::Done;
+use super::super::progress::Progress;
 use super::super::subject::seed_of;
 
 #[derive(Args)]
@@ -32,17 +33,15 @@ pub(super) fn run(arguments: &Arguments) -> Done {
     let Arguments { nodes, lookups, seed, json } = *arguments;
     let began = Instant::now();
     let mut swarm = Swarm::new(Plan { seed, nodes, lookups, site: Site::Internet });
-    let (end, is_terminal) = (swarm.end(), io::stderr().is_terminal());
+    let (end, mut progress) = (swarm.end(), Progress::new());
     while swarm.now() < end {
         swarm.run_until((swarm.now() + Duration::from_millis(500)).min(end));
-        if is_terminal {
-            progress(&swarm, nodes, began.elapsed());
-        }
+        let (now, joined, searched) = (swarm.now(), swarm.joined(), swarm.found().len());
+        let what = format_args!("{now}: {joined} of {nodes} joined, {searched} searches done");
+        progress.show(now.as_micros(), end.as_micros(), what);
     }
     let wall = began.elapsed();
-    if is_terminal {
-        eprintln!();
-    }
+    drop(progress);
     let mut out = io::stdout().lock();
     if json {
         tell_json(&mut out, &swarm, nodes, wall)?
@@ -52,19 +51,6 @@ pub(super) fn run(arguments: &Arguments) -> Done {
     let found = swarm.found().iter().filter(|found| found.first.is_some()).count();
     // Of what was announced at 8 nodes or so, with 2 % of datagrams lost, next to all must be found.
     Ok(swarm.counts().bootstrapped >= u64::from(nodes) && found * 1_000 >= lookups as usize * 995)
-}
-
-fn progress(swarm: &Swarm, nodes: u32, wall: Duration) {
-    const WIDTH: usize = 30;
-    let (now, end) = (swarm.now().as_micros(), swarm.end().as_micros().max(1));
-    let full = (now as usize).saturating_mul(WIDTH) / end as usize;
-    let bar: String = (0..WIDTH).map(|at| if at < full { '#' } else { '.' }).collect();
-    let (joined, searched) = (swarm.joined(), swarm.found().len());
-    eprint!(
-        "\r[{bar}] {:.1} s simulated in {:.1} s: {joined} of {nodes} joined, {searched} searches done ",
-        swarm.now().as_millis() as f64 / 1_000.0,
-        wall.as_secs_f64(),
-    );
 }
 
 /// The value below which so many percent are.

@@ -10,11 +10,18 @@ use folkmoot_sim::scenario::{Options, Outcome, Scenario};
 
 use crate::cli::Failure;
 use crate::cli::play::play;
+use crate::cli::progress::Progress;
 
 /// Lets members behind each of these networks meet members behind each other one.
 pub(super) fn cells(networks: &[&str], seeds: u32) -> Result<Vec<Vec<Cell>>, Failure> {
-    let row = |a: &&str| networks.iter().map(|b| cell(a, b, seeds)).collect();
-    networks.iter().map(row).collect()
+    let (mut progress, mut done, all) = (Progress::new(), 0, networks.len() * networks.len());
+    let mut next = |a: &str, b: &str| {
+        progress.show(done, all as u64, format_args!("{a} and {b}"));
+        done += 1;
+        cell(a, b, seeds)
+    };
+    let mut row = |a: &&str| networks.iter().map(|b| next(a, b)).collect();
+    networks.iter().map(&mut row).collect()
 }
 
 fn cell(a: &str, b: &str, seeds: u32) -> Result<Cell, Failure> {
@@ -39,8 +46,9 @@ fn cell(a: &str, b: &str, seeds: u32) -> Result<Cell, Failure> {
 pub(super) fn curve(loss: u32, seeds: u32) -> Result<Joins, Failure> {
     let link = if loss == 0 { String::new() } else { format!(" loss {loss}%") };
     let scenario = pair(["home", "home"], &link)?;
-    let mut times = Vec::new();
+    let (mut times, mut progress) = (Vec::new(), Progress::new());
     for seed in 0..u64::from(seeds) {
+        progress.show(seed, seeds.into(), format_args!("join times at {loss} % loss"));
         times.extend(met(&outcome(&scenario, seed)?).map(|met| met.0));
     }
     Ok(Joins { loss, times, runs: seeds as usize })
