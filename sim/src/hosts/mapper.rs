@@ -4,7 +4,7 @@ use std::time::Duration;
 use folkmoot_core::base::{Time, Wake};
 
 use crate::engine::{Host, HostCx};
-use crate::net::{CONTROL_PORT, mapped};
+use crate::net::{CONTROL_PORT, mapped, u16_at, u32_at};
 
 /// A program that has its router open a port, by PCP or else NAT-PMP, and keeps it open: it asks again after half of the lifetime that it
 /// got (RFC 6887, section 11.2.1). What comes through the port it remembers.
@@ -89,12 +89,10 @@ impl PortMapper {
     }
 
     fn answered(&mut self, cx: &mut HostCx<'_>, answer: &[u8]) {
-        let u16_at = |at: usize| Some(u16::from_be_bytes(*answer.get(at..)?.first_chunk()?));
-        let u32_at = |at: usize| Some(u32::from_be_bytes(*answer.get(at..)?.first_chunk()?));
         let (lifetime, external) = match answer {
             [0, 129, 0, 0, ..] => {
-                let external = u16_at(10).map(|port| SocketAddr::from(([0; 4], port)));
-                (u32_at(12), external)
+                let external = u16_at(answer, 10).map(|port| SocketAddr::from(([0; 4], port)));
+                (u32_at(answer, 12), external)
             }
             // The router does not know PCP.
             [0, 129, 0, 1, ..] if self.protocol == Protocol::Pcp => {
@@ -103,8 +101,8 @@ impl PortMapper {
             }
             [2, 129, 0, 0, ..] => {
                 let ip = answer.get(56..60).and_then(|ip| <[u8; 4]>::try_from(ip).ok());
-                let external = ip.zip(u16_at(42)).map(SocketAddr::from);
-                (u32_at(4), external)
+                let external = ip.zip(u16_at(answer, 42)).map(SocketAddr::from);
+                (u32_at(answer, 4), external)
             }
             _ => return,
         };

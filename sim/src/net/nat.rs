@@ -9,8 +9,8 @@ use std::time::Duration;
 use folkmoot_core::base::Time;
 
 use control::Forward;
-pub(crate) use control::mapped;
 pub use control::{CONTROL_PORT, PortControl};
+pub(crate) use control::{mapped, u16_at, u32_at};
 
 use super::{Behavior, DropReason, Full, Hairpin, NatRules, Pooling, PortRule};
 use crate::engine::{Draws, Subject};

@@ -67,6 +67,17 @@ mod nat_pmp {
 const ANNOUNCE: u8 = 0;
 const MAP_OPCODE: u8 = 1;
 
+/// What a host inside asks for, in either protocol.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    now: Time,
+    /// The NAT's, in seconds.
+    epoch: u32,
+    from: SocketAddr,
+    opcode: u8,
+    bytes: &'a [u8],
+}
+
 /// Why PCP refuses (RFC 6887, section 7.4).
 #[derive(Clone, Copy)]
 enum Refusal {
@@ -85,16 +96,17 @@ impl Nat {
     /// that it answers at all.
     ///
     /// Its epoch (RFC 6886, section 3.6) begins with the first request after it booted.
-    pub fn control(&mut self, now: Time, draws: &Draws, from: SocketAddr, request: &[u8]) -> Option<Vec<u8>> {
-        let (&version, rest) = request.split_first()?;
+    pub fn control(&mut self, now: Time, draws: &Draws, from: SocketAddr, bytes: &[u8]) -> Option<Vec<u8>> {
+        let (&version, rest) = bytes.split_first()?;
         let &opcode = rest.first()?;
         if self.rules.control == PortControl::None || opcode & ANSWER != 0 {
             return None;
         }
         let epoch = (now - *self.epoch.get_or_insert(now)).as_secs() as u32;
+        let request = Request { now, epoch, from, opcode, bytes };
         match (self.rules.control, version) {
-            (_, 0) => self.nat_pmp(now, draws, epoch, from, opcode, request),
-            (PortControl::Pcp, _) => Some(self.pcp(now, draws, epoch, from, opcode, request)),
+            (_, 0) => self.nat_pmp(draws, request),
+            (PortControl::Pcp, _) => Some(self.pcp(draws, request)),
             _ => Some(nat_pmp_answer(opcode, nat_pmp::UNSUPPORTED_VERSION, epoch)),
         }
     }
@@ -113,11 +125,11 @@ impl Nat {
         wanted: u16,
         until: Time,
     ) -> Result<SocketAddr, DropReason> {
-        if let Some(forward) = self.forwards.get_mut(&inside).filter(|forward| forward.until > now) {
+        self.forwards.retain(|_, forward| forward.until > now);
+        if let Some(forward) = self.forwards.get_mut(&inside) {
             forward.until = until;
             return Ok(forward.external);
         }
-        self.forwards.retain(|_, forward| forward.until > now);
         if self.forwards.len() >= self.rules.capacity {
             return Err(DropReason::Exhausted);
         }
@@ -139,15 +151,8 @@ impl Nat {
         self.forwards.get(&inside).filter(|forward| forward.until > now).map(|forward| forward.external)
     }
 
-    fn nat_pmp(
-        &mut self,
-        now: Time,
-        draws: &Draws,
-        epoch: u32,
-        from: SocketAddr,
-        opcode: u8,
-        request: &[u8],
-    ) -> Option<Vec<u8>> {
+    fn nat_pmp(&mut self, draws: &Draws, request: Request<'_>) -> Option<Vec<u8>> {
+        let Request { now, epoch, from, opcode, bytes } = request;
         match opcode {
             nat_pmp::ADDRESS => {
                 let mut answer = nat_pmp_answer(opcode, nat_pmp::SUCCESS, epoch);
@@ -156,8 +161,8 @@ impl Nat {
                 Some(answer)
             }
             nat_pmp::MAP_UDP => {
-                let [internal, wanted] = [u16_at(request, 4)?, u16_at(request, 6)?];
-                let lifetime = u32_at(request, 8)?;
+                let [internal, wanted] = [u16_at(bytes, 4)?, u16_at(bytes, 6)?];
+                let lifetime = u32_at(bytes, 8)?;
                 let inside = SocketAddr::new(from.ip(), internal);
                 let (result, external, granted) = if lifetime == 0 {
                     // Port 0 stands for all of this host (section 3.4).
@@ -178,8 +183,8 @@ impl Nat {
             }
             _ => {
                 // The whole request comes back (section 3.5).
-                let mut answer = request.to_vec();
-                answer.resize(request.len().max(4), 0);
+                let mut answer = bytes.to_vec();
+                answer.resize(bytes.len().max(4), 0);
                 answer[1] |= ANSWER;
                 answer[2..4].copy_from_slice(&nat_pmp::UNSUPPORTED_OPCODE.to_be_bytes());
                 Some(answer)
@@ -187,20 +192,13 @@ impl Nat {
         }
     }
 
-    fn pcp(
-        &mut self,
-        now: Time,
-        draws: &Draws,
-        epoch: u32,
-        from: SocketAddr,
-        opcode: u8,
-        request: &[u8],
-    ) -> Vec<u8> {
+    fn pcp(&mut self, draws: &Draws, request: Request<'_>) -> Vec<u8> {
+        let Request { epoch, opcode, bytes, .. } = request;
         // An answer is as long as its request, filled up to whole words (section 8.2).
-        let length = request.len().clamp(HEADER, MAX_PCP).next_multiple_of(4);
-        let mut answer = request[..request.len().min(length)].to_vec();
+        let length = bytes.len().clamp(HEADER, MAX_PCP).next_multiple_of(4);
+        let mut answer = bytes[..bytes.len().min(length)].to_vec();
         answer.resize(length, 0);
-        let (result, lifetime) = match self.pcp_mapped(now, draws, from, opcode, request) {
+        let (result, lifetime) = match self.pcp_mapped(draws, request) {
             Ok(None) => (0, 0),
             Ok(Some((external, lifetime))) => {
                 answer[42..44].copy_from_slice(&external.port().to_be_bytes());
@@ -220,28 +218,26 @@ impl Nat {
     /// Does what a PCP request asks for. Gives back the external endpoint and its lifetime in seconds, if it is about one.
     fn pcp_mapped(
         &mut self,
-        now: Time,
         draws: &Draws,
-        from: SocketAddr,
-        opcode: u8,
-        request: &[u8],
+        request: Request<'_>,
     ) -> Result<Option<(SocketAddr, u32)>, Refusal> {
-        if request[0] != PCP {
+        let Request { now, from, opcode, bytes, .. } = request;
+        if bytes[0] != PCP {
             return Err(Refusal::UnsuppVersion);
         }
-        if request.len() < HEADER || request.len() > MAX_PCP || !request.len().is_multiple_of(4) {
+        if bytes.len() < HEADER || bytes.len() > MAX_PCP || !bytes.len().is_multiple_of(4) {
             return Err(Refusal::MalformedRequest);
         }
-        if request[8..HEADER] != mapped(from.ip()) {
+        if bytes[8..HEADER] != mapped(from.ip()) {
             return Err(Refusal::AddressMismatch);
         }
         let head = match opcode {
             ANNOUNCE => return Ok(None),
-            MAP_OPCODE => request.first_chunk::<MAP>().ok_or(Refusal::MalformedRequest)?,
+            MAP_OPCODE => bytes.first_chunk::<MAP>().ok_or(Refusal::MalformedRequest)?,
             _ => return Err(Refusal::UnsuppOpcode),
         };
         // Options from 128 on are optional to process (section 7.3).
-        let mut options = &request[MAP..];
+        let mut options = &bytes[MAP..];
         while let [code, _, high, low, rest @ ..] = options {
             if *code < 128 {
                 return Err(Refusal::UnsuppOption);
@@ -295,11 +291,13 @@ fn seconds(seconds: u32) -> Duration {
     Duration::from_secs(seconds.into())
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+/// The number at a place of a message, if it is as long as that.
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+/// As [`u16_at`].
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
 }
 
