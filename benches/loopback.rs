@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use folkmoot_core::base::{Cx, InfoHash, Outbox, Rng, SocketId, SocketInfo, Time, UnixTime};
 use folkmoot_core::dht::{Config, Dht, Event, Mode};
-use folkmoot_sim::dht::{Plan, Site, Swarm, Trail};
+use folkmoot_sim::dht::{Alone, Plan, Site, Swarm, Trail};
 
 const SOCKET: SocketId = SocketId(0);
 
@@ -76,7 +76,7 @@ fn bind(plan: Plan) -> Result<(Plan, Vec<UdpSocket>), Box<dyn Error>> {
 
 fn simulate(plan: Plan) -> Figures {
     let mut swarm = Swarm::new(plan);
-    swarm.run_until(swarm.end());
+    swarm.run_until(swarm.end(), &mut Alone);
     let all = swarm.found();
     let mean = |sum: usize| sum as f64 / all.len().max(1) as f64;
     Figures {

@@ -6,6 +6,7 @@ mod join;
 mod light;
 mod lookups;
 mod swarm;
+mod threads;
 
 use std::io::Write;
 

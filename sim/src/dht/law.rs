@@ -15,6 +15,9 @@ const PHASE: Subject = Subject::Scenario(0x1a32);
 const LOST: Subject = Subject::Scenario(0x1a31);
 
 impl Law {
+    /// No round trip is shorter.
+    pub(super) const SHORTEST_RTT: Duration = Duration::from_micros(TAILS[0] as u64);
+
     /// Round trips of a lognormal distribution with a median of 120 ms and a σ of 0.6, and 2 % loss in each direction.
     pub fn new(seed: u64) -> Self {
         Self { draws: Draws::new(seed), loss: Chance::percent(2) }
@@ -115,5 +118,8 @@ mod tests {
         assert!(lognormal(0xff << 56) >= *inner.last().unwrap());
         let least = lognormal(0x00ff_ffff_ffff_ffff);
         assert!(least < Duration::from_millis(15) && lognormal(0) <= inner[0], "{least:?}");
+        let shortest = (0..1_u64 << 16).map(|top| lognormal(top << 40 | 0xff_ffff_ffff)).min();
+        let above = shortest.map(|shortest| shortest.checked_sub(Law::SHORTEST_RTT));
+        assert_eq!(above, Some(Some(Duration::from_micros(1))));
     }
 }

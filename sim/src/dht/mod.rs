@@ -47,6 +47,6 @@ pub use rival::{Model, Rival};
 pub use sample::{Sample, Summary};
 pub use scene::{Scene, Stored};
 pub use siege::{Siege, Stuffed, besiege};
-pub use swarm::{Census, Found, Swarm, SwarmCounts};
+pub use swarm::{Alone, Census, Crew, Found, Shard, Swarm, SwarmCounts};
 pub use trail::Trail;
 pub use walks::{Step, Walk, walks};

@@ -32,6 +32,8 @@ pub enum Site {
 /// So many are there from the beginning.
 const FOUNDERS: u32 = 16;
 const PORT: u16 = 6_881;
+/// How long a datagram takes on one machine.
+const LOOPBACK: Duration = Duration::from_micros(250);
 
 const TURN: u32 = 0x5a00_0000;
 const TOPIC: Subject = Subject::Scenario(0x5a01);
@@ -137,13 +139,21 @@ impl Plan {
         (number < self.nodes && self.address(number) == addr).then_some(number)
     }
 
-    /// How long datagram number `index` takes from one machine to another; `None` if it is lost.
+    /// How long a datagram takes from one machine to another; `None` if it is lost, which follows from its `index`.
     pub(super) fn passage(&self, law: &Law, index: u64, from: u32, to: u32) -> Option<Duration> {
         match self.site {
             Site::Internet => {
                 (!law.loses(index)).then(|| law.rtt(from.min(to).into(), from.max(to).into()) / 2)
             }
-            Site::Loopback(_) => Some(Duration::from_micros(250)),
+            Site::Loopback(_) => Some(LOOPBACK),
+        }
+    }
+
+    /// No datagram takes less than this.
+    pub(super) fn shortest_passage(&self) -> Duration {
+        match self.site {
+            Site::Internet => Duration::from_micros(Law::SHORTEST_RTT.as_micros() as u64 / 2),
+            Site::Loopback(_) => LOOPBACK,
         }
     }
 

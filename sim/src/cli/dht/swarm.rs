@@ -10,6 +10,7 @@ use serde_json::json;
 use super::super::Done;
 use super::super::progress::Progress;
 use super::super::subject::seed_of;
+use super::threads::Threads;
 
 #[derive(Args)]
 // It would be a second group of this name, beside that of the command it is part of.
@@ -24,19 +25,22 @@ pub(super) struct Arguments {
     /// What happens is a function of it
     #[arg(long, default_value_t = 0, value_parser = seed_of)]
     seed: u64,
+    /// How many threads share the work; what happens is the same with any number
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=16))]
+    jobs: u16,
     /// One JSON object; wall time and memory are in "machine", all else is the same everywhere
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Done {
-    let Arguments { nodes, lookups, seed, json } = *arguments;
+    let Arguments { nodes, lookups, seed, jobs, json } = *arguments;
     let began = Instant::now();
     let mut swarm = Swarm::new(Plan { seed, nodes, lookups, site: Site::Internet });
-    let (end, mut progress) = (swarm.end(), Progress::new());
+    let (end, mut crew, mut progress) = (swarm.end(), Threads::new(jobs), Progress::new());
     while swarm.now() < end {
-        swarm.run_until((swarm.now() + Duration::from_millis(500)).min(end));
-        let (now, joined, searched) = (swarm.now(), swarm.joined(), swarm.found().len());
+        swarm.run_until((swarm.now() + Duration::from_millis(500)).min(end), &mut crew);
+        let (now, joined, searched) = (swarm.now(), swarm.joined(), swarm.searched());
         let what = format_args!("{now}: {joined} of {nodes} joined, {searched} searches done");
         progress.show(now.as_micros(), end.as_micros(), what);
     }
@@ -70,7 +74,7 @@ fn times(found: &[Found]) -> (Vec<u64>, Vec<u64>) {
 
 fn tell(out: &mut impl Write, swarm: &Swarm, wall: Duration) -> io::Result<()> {
     let (counts, census, found) = (swarm.counts(), swarm.census(), swarm.found());
-    let (first, end) = times(found);
+    let (first, end) = times(&found);
     let seconds = wall.as_secs_f64();
     let stored: usize = found.iter().map(|found| found.stored).sum();
     writeln!(
@@ -125,7 +129,7 @@ fn tell(out: &mut impl Write, swarm: &Swarm, wall: Duration) -> io::Result<()> {
 
 fn tell_json(out: &mut impl Write, swarm: &Swarm, nodes: u32, wall: Duration) -> io::Result<()> {
     let (counts, census, found) = (swarm.counts(), swarm.census(), swarm.found());
-    let (first, end) = times(found);
+    let (first, end) = times(&found);
     let spread = |sorted: &[usize]| json!({"p0": percentile(sorted, 0), "p50": percentile(sorted, 50), "p99": percentile(sorted, 99), "p100": percentile(sorted, 100)});
     let line = json!({
         "v": 1,
