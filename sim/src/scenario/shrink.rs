@@ -198,7 +198,7 @@ impl<F: FnMut(&Scenario) -> bool> Shrinker<F> {
                 self.offer(smaller);
             }
         }
-        let simpler: [fn(&mut Scenario); 9] = [
+        let simpler: [fn(&mut Scenario); 8] = [
             |it| it.infrastructure.hostile = Hostile::default(),
             |it| it.infrastructure.hostile.silent = 0,
             |it| it.infrastructure.hostile.lying = 0,
@@ -206,12 +206,19 @@ impl<F: FnMut(&Scenario) -> bool> Shrinker<F> {
             |it| it.infrastructure.hostile.walled = 0,
             |it| it.infrastructure.hostile.sybils = 0,
             |it| it.infrastructure.insiders.clear(),
-            |it| it.infrastructure.stack = Stack::V4,
             |it| it.infrastructure.begins = Infrastructure::NOON,
         ];
         for change in simpler {
             let mut smaller = self.best.clone();
             change(&mut smaller);
+            self.offer(smaller);
+        }
+        // Who has nothing but IPv6 and no DHT there meets nobody, which is another failure.
+        let boxes = self.best.homes.iter().map(|home| &home.boxes);
+        let mut boxes = boxes.chain(self.best.sites.iter().map(|site| &site.boxes)).flatten();
+        if self.best.homes.iter().all(|home| home.stack.has_v4()) && !boxes.any(|gateway| gateway.nat64) {
+            let mut smaller = self.best.clone();
+            smaller.infrastructure.stack = Stack::V4;
             self.offer(smaller);
         }
         for n in 0..self.best.infrastructure.stun.len() {
