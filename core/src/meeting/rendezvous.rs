@@ -37,11 +37,14 @@ const COOLING_ALONE: Duration = Duration::from_secs(20);
 const PREFIX_GAP: Duration = Duration::from_millis(500);
 /// New addresses taken from one answer of a DHT node or one member's gossip.
 pub(super) const MAX_NEW_PER_ROUND: usize = 16;
-/// Unanswered knocks at once: of 48 addresses, where all are new. Who answers gives back what was meant for it, and one comes back every
-/// [`ALLOWANCE_REFILL`]. With about 560 bytes each, forged answers draw at most 108 kB from a member at once, and 560 bytes a second from
-/// then on.
+/// Unanswered knocks at once: four each at 37 new addresses, and one each at 44 more. Who answers gives back what was meant for it, and one
+/// comes back every [`ALLOWANCE_REFILL`]. With about 560 bytes each, forged answers draw at most 108 kB from a member at once, and 560 bytes a
+/// second from then on.
 pub(super) const ALLOWANCE: i32 = 48 * TRIES.len() as i32;
 const ALLOWANCE_REFILL: Duration = Duration::from_secs(1);
+/// Below this an address that was never asked gets a single knock, too: what is left reaches four times as many, and who moves leaves dozens
+/// of addresses behind, of which one is right.
+const SCARCE: i32 = ALLOWANCE / 4;
 
 /// What the composer is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +131,8 @@ struct Door {
     answered: bool,
     /// It took nothing of the allowance.
     free: bool,
+    /// Our network has changed since: it may be asked again at once.
+    is_rested: bool,
 }
 
 impl Rendezvous {
@@ -196,10 +201,12 @@ impl Rendezvous {
         self.doors.iter().any(|(address, door)| address.ip() == host && door.due.is_some())
     }
 
-    /// Asks the DHT at once, for instance because the network changed.
+    /// Asks the DHT at once, for instance because the network changed. Any address may be asked again; that some were asked in vain is not
+    /// forgotten, lest all of the allowance go to them.
     pub fn hurry(&mut self, cx: &Cx<'_>) {
         self.next_poll = cx.now;
-        self.doors.retain(|_, door| door.due.is_some());
+        self.doors.retain(|_, door| door.due.is_some() || !door.answered);
+        self.doors.values_mut().for_each(|door| door.is_rested = true);
     }
 
     /// Our address is stored under a topic: whoever looked while we did is stored there by now too, and neither has found the other.
@@ -226,7 +233,7 @@ impl Rendezvous {
                 continue;
             }
             let in_vain = self.doors.get(&address).is_some_and(|door| !door.answered);
-            let tries = if in_vain { 1 } else { TRIES.len() };
+            let tries = if in_vain || self.allowance < SCARCE { 1 } else { TRIES.len() };
             self.knock_at_door(cx, address, tries, free);
             taken.push(address);
         }
@@ -248,7 +255,7 @@ impl Rendezvous {
 
     fn knock_at_door(&mut self, cx: &mut Cx<'_>, address: SocketAddr, tries: usize, free: bool) {
         let (transaction, first, due) = (TransactionId::random(cx.rng), cx.now, Some(cx.now));
-        let door = Door { transaction, first, sent: 0, tries, due, answered: false, free };
+        let door = Door { transaction, first, sent: 0, tries, due, answered: false, free, is_rested: false };
         self.allowance -= door.cost();
         self.doors.insert(address, door);
         self.knock_at = Some(cx.now);
@@ -434,7 +441,7 @@ impl Door {
 
     /// Whether enough time has passed to try it anew.
     fn is_cold(&self, now: Time, cooling: Duration) -> bool {
-        self.due.is_none() && now - self.first >= cooling
+        self.due.is_none() && (self.is_rested || now - self.first >= cooling)
     }
 }
 
