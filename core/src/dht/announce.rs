@@ -45,9 +45,9 @@ impl Dht {
         self.pump(cx);
     }
 
-    /// Our public address is another one now, as somebody else than DHT nodes saw first: announces all topics anew, soon.
+    /// Our public address is another one now, as somebody else than DHT nodes saw first: announces all topics anew, within 16 s.
     pub fn moved(&mut self, cx: &mut Cx<'_>) {
-        self.topics.values_mut().for_each(Topic::look_again);
+        self.topics.values_mut().for_each(Topic::moved);
         self.pump(cx);
     }
 

@@ -15,7 +15,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// A round begins so long after the one before, at least.
 const FOLLOWING: Duration = Duration::from_millis(500);
 
-/// When to look again after a storing node named nodes closer to the topic than the ones we announced to; doubled each
+/// When to look again after a storing node named nodes closer to the topic than the ones we announced to, or after we moved; doubled each
 /// time, so that a node that is named and never answers does not keep us busy.
 const MOVED: Duration = Duration::from_secs(2);
 
@@ -268,9 +268,19 @@ impl Topic {
         }
     }
 
-    /// Something has moved, the nodes near the topic or we: begins the next round soon, or later the more often this happens.
-    pub(super) fn look_again(&mut self) {
-        let pause = MOVED * (1 << self.moves.min(9));
+    /// The nodes near the topic have moved, as somebody says: begins the next round soon, or later the more often this happens.
+    fn look_again(&mut self) {
+        self.follow(9);
+    }
+
+    /// Our address is another one: begins the next round soon, and never much later, for nobody looks for us where we are until then.
+    pub(super) fn moved(&mut self) {
+        self.follow(3);
+    }
+
+    /// Begins a round so long after the last one began, twice as long for each that came before its time, so many times at most.
+    fn follow(&mut self, doublings: u32) {
+        let pause = MOVED * (1 << self.moves.min(doublings));
         self.hasten(self.began.unwrap_or_default() + pause);
     }
 
@@ -334,6 +344,23 @@ impl Storer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What others say makes us look again ever more rarely; where we are ourselves is said within 16 s.
+    #[test]
+    fn our_own_moves_are_announced_soon_however_often_we_move() {
+        let mut topic = Topic::new([1; 20], None);
+        let mut now = Time::ZERO;
+        for _ in 0..12 {
+            topic.begin_round(now, Vec::new());
+            topic.moved();
+            let next = topic.next_round().unwrap();
+            assert!(next - now <= Duration::from_secs(16), "{:?}", next - now);
+            now = next;
+        }
+        topic.begin_round(now, Vec::new());
+        topic.look_again();
+        assert!(topic.next_round().unwrap() - now > Duration::from_secs(600));
+    }
 
     /// Found by fuzzing: a round that was wished for while another ran was due at once when that one ended, after all that is
     /// due had been begun.
