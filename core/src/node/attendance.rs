@@ -12,7 +12,7 @@ use crate::limits;
 use crate::log::Log;
 use crate::meeting::knock::Replays;
 use crate::meeting::rendezvous::Rendezvous;
-use crate::meeting::{Epoch, EpochKeys, Keys, Record, Roster};
+use crate::meeting::{CandidateKind, Epoch, EpochKeys, Keys, Record, Roster};
 
 /// After this long alone, the user is told why that might be; and again each time as long.
 pub(super) const NOBODY: Duration = Duration::from_secs(60);
@@ -162,10 +162,13 @@ impl Open {
     }
 
     /// The device that asks the DHT for everyone: the smallest of those connected, so that all agree without a word. There is
-    /// one for each address family, since each has a DHT of its own, and who has only one family is named only there.
+    /// one for each address family, since each has a DHT of its own, and who has only one family is named only there. Of a family counts
+    /// an address that others have seen: many have one of IPv6 from which nothing gets out.
     pub(super) fn company_changed(&mut self, cx: &Cx<'_>, me: DeviceId) {
         let has = |record: &Record, ipv4| {
-            record.details().candidates.iter().any(|candidate| candidate.addr.is_ipv4() == ipv4)
+            let mut seen =
+                record.details().candidates.iter().filter(|it| it.kind == CandidateKind::Reflexive);
+            seen.any(|candidate| candidate.addr.is_ipv4() == ipv4)
         };
         let is_first = |ipv4| {
             let mut smaller = self.present.iter().take_while(|device| **device < me);

@@ -128,6 +128,9 @@ impl Node {
         }
         if change.is_news() {
             open.log.learn(&mut self.context.cx(), device);
+            if open.present.contains(&device) {
+                open.company_changed(&self.context.cx(), self.me.device);
+            }
             self.acquaint(handle, device);
             let told_by = match how {
                 Introduction::Member(by) => Some(by),

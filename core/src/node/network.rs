@@ -286,7 +286,10 @@ impl Node {
                 candidates.push(Candidate { kind, addr: address });
             }
         };
-        hosts.iter().for_each(|&host| add(CandidateKind::Host, host));
+        let is_seen = |host: &SocketAddr| self.addresses.publics().any(|public| public == *host);
+        for host in hosts {
+            add(if is_seen(&host) { CandidateKind::Reflexive } else { CandidateKind::Host }, host);
+        }
         self.addresses.publics().for_each(|public| add(CandidateKind::Reflexive, public));
         candidates
     }
@@ -301,6 +304,7 @@ impl Node {
             let Some(open) = attendance.open_mut() else { continue };
             if moved || open.own.details().time.abs_diff(unix) >= RECORD_LIFE {
                 open.own = self.me.record(open.keys.id(), unix, &candidates);
+                open.company_changed(&self.context.cx(), self.me.device);
                 renewed.push((handle, open.own.clone()));
             }
         }
