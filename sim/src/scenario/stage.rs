@@ -305,11 +305,18 @@ impl Stage {
         }
     }
 
-    /// Starts a DHT node anew: it remembers nothing, and enters where everyone does.
+    /// Starts a DHT node anew: it remembers nothing, and enters where everyone does. Who is such an entry itself enters by all: by the other
+    /// entry alone two that start at once would be a network of their own for good.
     pub(super) fn start_dht(&mut self, n: usize) {
         let Some(&host) = self.dht_hosts.get(n) else { return };
         let own = self.world.addrs(host);
-        let entries = self.entries.iter().copied().filter(|entry| !own.contains(&entry.ip())).collect();
+        let entries = if self.entries.iter().any(|entry| own.contains(&entry.ip())) {
+            let others = self.dht_hosts.iter().filter(|other| **other != host);
+            let addresses = others.flat_map(|other| self.world.addrs(*other));
+            addresses.map(|ip| SocketAddr::new(*ip, DHT_PORT)).collect()
+        } else {
+            self.entries.clone()
+        };
         self.dht_runs += 1;
         self.world.start(host, DhtHost::new(entries).started_anew(self.dht_runs));
     }
