@@ -37,14 +37,16 @@ const COOLING_ALONE: Duration = Duration::from_secs(20);
 const PREFIX_GAP: Duration = Duration::from_millis(500);
 /// New addresses taken from one answer of a DHT node or one member's gossip.
 pub(super) const MAX_NEW_PER_ROUND: usize = 16;
-/// Unanswered knocks at once: four each at 37 new addresses, and one each at 44 more. Who answers gives back what was meant for it, and one
-/// comes back every [`ALLOWANCE_REFILL`]. With about 560 bytes each, forged answers draw at most 108 kB from a member at once, and 560 bytes a
-/// second from then on.
+/// Unanswered knocks at once: four each at 37 new addresses, one each at 28 more, and [`RESERVED`]. Who answers gives back what was meant for it,
+/// and one comes back every [`ALLOWANCE_REFILL`]. With about 560 bytes each, forged answers draw at most 108 kB from a member at once, and 560
+/// bytes a second from then on.
 pub(super) const ALLOWANCE: i32 = 48 * TRIES.len() as i32;
 const ALLOWANCE_REFILL: Duration = Duration::from_secs(1);
 /// Below this an address that was never asked gets a single knock, too: what is left reaches four times as many, and who moves leaves dozens
 /// of addresses behind, of which one is right.
 const SCARCE: i32 = ALLOWANCE / 4;
+/// So much of it is for members who show themselves, and is not spent on hearsay: who is there just now comes before who may be.
+const RESERVED: i32 = 4 * TRIES.len() as i32;
 
 /// What the composer is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,8 +228,9 @@ impl Rendezvous {
         let mut taken = Vec::new();
         for address in self.in_turn(cx.now, possible) {
             let free = self.familiar.contains(&address.ip()) && !self.is_knocking_at(address.ip());
-            let over =
-                taken.len() >= MAX_NEW_PER_ROUND || (self.allowance <= 0 && !free) || !self.make_room(cx.now);
+            let over = taken.len() >= MAX_NEW_PER_ROUND
+                || (self.allowance <= RESERVED && !free)
+                || !self.make_room(cx.now);
             if over {
                 self.counters.over_budget += 1;
                 continue;
@@ -270,14 +273,20 @@ impl Rendezvous {
         }
     }
 
-    /// Whether a knock of this transaction is out to that address.
-    pub fn expects(&self, from: SocketAddr, transaction: TransactionId) -> bool {
-        self.doors.get(&from).is_some_and(|door| door.transaction == transaction && door.sent > 0)
+    /// Where we knocked, if this may be the answer: one from that host, with that transaction. The port may be another one, since a NAT whose
+    /// mapping depends on where it sends to (RFC 4787, section 4.1) has one of its own for us.
+    pub fn asked(&self, from: SocketAddr, transaction: TransactionId) -> Option<SocketAddr> {
+        let is_it = |door: &Door| door.transaction == transaction && door.sent > 0;
+        if self.doors.get(&from).is_some_and(is_it) {
+            return Some(from);
+        }
+        let mut of_host = self.doors.iter().filter(|(address, _)| address.ip() == from.ip());
+        of_host.find(|(_, door)| is_it(door)).map(|(address, _)| *address)
     }
 
-    /// The address answered a knock of ours: no more are needed.
-    pub fn answered(&mut self, from: SocketAddr) {
-        if let Some(door) = self.doors.get_mut(&from)
+    /// A knock of ours at that address was answered: no more are needed.
+    pub fn answered(&mut self, asked: SocketAddr) {
+        if let Some(door) = self.doors.get_mut(&asked)
             && !door.answered
         {
             door.answered = true;

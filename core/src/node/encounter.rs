@@ -89,9 +89,9 @@ impl Node {
     pub(super) fn knock_answered(&mut self, at: Arrival, message: &Message<'_>) -> bool {
         let id = message.transaction_id();
         let expecting = self.meetings.iter().find_map(|(&handle, attendance)| {
-            attendance.open()?.rendezvous.expects(at.from, id).then_some(handle)
+            Some((handle, attendance.open()?.rendezvous.asked(at.from, id)?))
         });
-        let Some(handle) = expecting else { return false };
+        let Some((handle, asked)) = expecting else { return false };
         let Some(open) = self.meetings.get_mut(&handle).and_then(|attendance| attendance.open_mut()) else {
             return true;
         };
@@ -101,7 +101,7 @@ impl Node {
             self.counters.unproven_stun += 1;
             return true;
         };
-        open.rendezvous.answered(at.from);
+        open.rendezvous.answered(asked);
         if record.device() != self.me.device {
             self.meet(handle, record, Introduction::Answer(at.from));
         }

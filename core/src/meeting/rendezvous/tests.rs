@@ -122,8 +122,15 @@ fn all_tries_are_one_transaction_and_an_answer_ends_them() {
         .collect();
     assert_eq!(ids.len(), 2);
     assert_eq!(ids[0], ids[1]);
-    assert!(bench.rendezvous.expects(address, ids[0]));
-    assert!(!bench.rendezvous.expects(victims(2)[1], ids[0]), "answers come from where was asked");
+    let another = SocketAddr::new(address.ip(), 60_000);
+    let asked = |from, id| bench.rendezvous.asked(from, id);
+    assert_eq!(
+        [asked(address, ids[0]), asked(another, ids[0])],
+        [Some(address); 2],
+        "its NAT may have a port for us"
+    );
+    assert_eq!(asked(victims(2)[1], ids[0]), None, "answers come from the host that was asked");
+    assert_eq!(asked(another, TransactionId([7; 12])), None);
     bench.rendezvous.answered(address);
     assert_eq!(count(&bench.run(Duration::from_secs(10)), is_knock), 0);
 }
@@ -268,12 +275,27 @@ fn what_was_asked_in_vain_is_known_as_such_when_the_network_changes() {
     assert_eq!((knocks(home), knocks(named[0]), knocks(named[1])), (TRIES.len(), TRIES.len(), 1));
 }
 
+/// A member who knocks is there at this moment, and may be heard from nowhere else for minutes.
+#[test]
+fn hearsay_leaves_something_for_members_who_show_themselves() {
+    let mut bench = Bench::new();
+    for round in victims(255).chunks(MAX_NEW_PER_ROUND) {
+        bench.with(|r, cx| r.rumour(cx, STRANGER, round));
+        bench.run(Duration::from_secs(1));
+    }
+    let member = SocketAddr::from(([203, 0, 113, 7], 5_000));
+    bench.with(|r, cx| r.knock_member(cx, member));
+    let done = bench.run(Duration::from_secs(5));
+    let knocks = count(&done, |it| matches!(it, Action::Knock { to, .. } if *to == member));
+    assert_eq!(knocks, TRIES.len());
+}
+
 /// One in dozens is right, and it cannot be waited for until each of the others was asked four times.
 #[test]
 fn where_little_is_left_each_new_address_gets_one_knock() {
     let mut bench = Bench::new();
     bench.rendezvous.allowance = SCARCE - 1;
-    let named = victims(40);
+    let named = victims((SCARCE - 1 - RESERVED) as usize);
     for round in named.chunks(MAX_NEW_PER_ROUND) {
         assert_eq!(bench.with(|r, cx| r.rumour(cx, STRANGER, round)).len(), round.len());
     }
