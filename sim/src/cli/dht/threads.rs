@@ -4,7 +4,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 
 use folkmoot_core::base::Time;
-use folkmoot_sim::dht::{Crew, Shard};
+use folkmoot_sim::dht::{Alone, Crew, Shard};
 
 /// Threads that run the shards of a swarm together; this one is among them.
 pub(super) struct Threads {
@@ -35,7 +35,7 @@ impl Crew for Threads {
             helper.begin.send((share, until)).expect("a helper waits for work until it is dropped");
             busy.push(&helper.done);
         }
-        shards.iter_mut().for_each(|shard| shard.run_until(until));
+        Alone.run(shards, until);
         for done in busy {
             shards.append(&mut done.recv().expect("a helper gives back what it got, unless it panicked"));
         }
@@ -47,7 +47,7 @@ impl Helper {
         let ((begin, work), (results, done)) = (mpsc::channel::<(Vec<Shard>, Time)>(), mpsc::channel());
         thread::spawn(move || {
             for (mut shards, until) in work {
-                shards.iter_mut().for_each(|shard| shard.run_until(until));
+                Alone.run(&mut shards, until);
                 if results.send(shards).is_err() {
                     return;
                 }
@@ -59,23 +59,22 @@ impl Helper {
 
 #[cfg(test)]
 mod tests {
-    use folkmoot_sim::dht::{Alone, Plan, Site, Swarm};
+    use folkmoot_sim::dht::{Census, Found, Plan, Site, Swarm, SwarmCounts};
 
     use super::*;
+
+    fn run(mut crew: impl Crew) -> (SwarmCounts, Vec<Found>, Census) {
+        let mut swarm = Swarm::new(Plan { seed: 2, nodes: 60, lookups: 10, site: Site::Internet });
+        swarm.run_until(swarm.end(), &mut crew);
+        (swarm.counts(), swarm.found(), swarm.census())
+    }
 
     /// What happens does not depend on how many threads there are, nor on whether each has something to do.
     #[test]
     fn together_as_alone() {
-        let run = |crew: &mut dyn FnMut(&mut Swarm)| {
-            let plan = Plan { seed: 2, nodes: 60, lookups: 10, site: Site::Internet };
-            let mut swarm = Swarm::new(plan);
-            crew(&mut swarm);
-            (swarm.counts(), swarm.found(), swarm.census())
-        };
-        let alone = run(&mut |swarm| swarm.run_until(swarm.end(), &mut Alone));
+        let alone = run(Alone);
         for jobs in [2, 3, 16, 20] {
-            let together = run(&mut |swarm| swarm.run_until(swarm.end(), &mut Threads::new(jobs)));
-            assert_eq!(together, alone, "{jobs} threads");
+            assert_eq!(run(Threads::new(jobs)), alone, "{jobs} threads");
         }
     }
 }
